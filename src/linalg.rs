@@ -1,0 +1,115 @@
+//! Dense products on column-major slices, with results that do not depend on the number of threads.
+//!
+//! nalgebra types stand at the surface of the crate; the heavy products run in faer, which picks the instruction set at
+//! run time. Parallel products are split into column panels of fixed width, each computed by one thread: the sums are
+//! formed in the same order for any number of threads.
+
+use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+/// Columns per panel of a parallel product: wide enough for the product's own blocking, narrow enough to share.
+const PANEL: usize = 128;
+
+/// A column-major `rows × cols` view.
+pub(crate) fn view(data: &[f64], rows: usize, cols: usize) -> MatRef<'_, f64> {
+    MatRef::from_column_major_slice(data, rows, cols)
+}
+
+/// A mutable column-major `rows × cols` view.
+pub(crate) fn view_mut(data: &mut [f64], rows: usize, cols: usize) -> MatMut<'_, f64> {
+    MatMut::from_column_major_slice_mut(data, rows, cols)
+}
+
+/// Whether a product replaces its destination or is added to it.
+#[derive(Clone, Copy)]
+pub(crate) enum Store {
+    /// dst = α·lhs·rhs.
+    Replace,
+    /// dst += α·lhs·rhs.
+    Add,
+}
+
+/// dst (+)= α·lhs·rhs on one thread.
+pub(crate) fn multiply(dst: MatMut<'_, f64>, store: Store, alpha: f64, lhs: MatRef<'_, f64>, rhs: MatRef<'_, f64>) {
+    let accum = match store {
+        Store::Replace => Accum::Replace,
+        Store::Add => Accum::Add,
+    };
+    faer::linalg::matmul::matmul(dst, accum, lhs, rhs, alpha, Par::Seq);
+}
+
+/// dst (+)= α·lhs·rhs on all threads; `dst` is column-major with `lhs.nrows()` rows.
+pub(crate) fn multiply_parallel(dst: &mut [f64], store: Store, alpha: f64, lhs: MatRef<'_, f64>, rhs: MatRef<'_, f64>) {
+    let rows = lhs.nrows();
+    assert_eq!(dst.len(), rows * rhs.ncols(), "destination of a product");
+    if dst.is_empty() {
+        return;
+    }
+    dst.par_chunks_mut(rows * PANEL).enumerate().for_each(|(panel, part)| {
+        let cols = part.len() / rows;
+        let rhs = rhs.subcols(panel * PANEL, cols);
+        multiply(view_mut(part, rows, cols), store, alpha, lhs, rhs);
+    });
+}
+
+/// ⟨a, b⟩ with eight running sums, in a fixed order.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    dot_lanes(a, b)
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+fma", "x86_64+avx2+fma"))]
+fn dot_lanes(a: &[f64], b: &[f64]) -> f64 {
+    const LANES: usize = 16;
+    let mut sums = [0.0; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum += x * y;
+        }
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0] + tail
+}
+
+/// Squared Euclidean norm.
+pub(crate) fn norm_squared(a: &[f64]) -> f64 {
+    dot(a, a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parallel_products_agree_with_the_definition() {
+        let (rows, inner, cols) = (7, 5, 300);
+        let lhs: Vec<f64> = (0..rows * inner).map(|i| (i as f64 * 0.7).sin()).collect();
+        let rhs: Vec<f64> = (0..inner * cols).map(|i| (i as f64 * 0.3).cos()).collect();
+        let mut dst = vec![1.0; rows * cols];
+        multiply_parallel(&mut dst, Store::Add, 2.0, view(&lhs, rows, inner), view(&rhs, inner, cols));
+        for c in 0..cols {
+            for r in 0..rows {
+                let exact: f64 = (0..inner).map(|k| lhs[k * rows + r] * rhs[c * inner + k]).sum();
+                // A product of inner dimension 5 errs by at most (5+2)ε Σ|·| ≤ 7ε·5·2, plus one rounding of the result.
+                assert!((dst[c * rows + r] - (1.0 + 2.0 * exact)).abs() <= 100.0 * f64::EPSILON);
+            }
+        }
+    }
+
+    #[test]
+    fn dot_agrees_with_the_plain_sum() {
+        for n in [0, 1, 15, 16, 17, 100] {
+            let a: Vec<f64> = (0..n).map(|i| (i as f64).sin()).collect();
+            let b: Vec<f64> = (0..n).map(|i| (i as f64).cos()).collect();
+            let plain: f64 = a.iter().zip(&b).map(|(x, y)| x * y).sum();
+            assert!((dot(&a, &b) - plain).abs() <= 2.0 * n as f64 * n as f64 * f64::EPSILON);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Closed forms of the infinite-width limit; knows nothing of simulation.
