@@ -2,6 +2,8 @@
 //!
 //! The hidden layer (w_i, b_i) is trained, the readout a_i is frozen, as in the paper.
 
+pub mod flow;
 mod neurons;
 
+pub use flow::{FlowOutcome, GradientFlow};
 pub use neurons::{Initialisation, Neurons, Readout, Weights};

@@ -1,0 +1,212 @@
+//! A block of neurons: drawing, initial products, the event loops, and what observers may look at.
+
+use super::neuron::{Events, Neuron, Workspace, integrate};
+use super::sites::Sites;
+use crate::error::Result;
+use crate::linalg::{Store, multiply, norm_squared, view, view_mut};
+use crate::network::neurons::Neurons;
+use crate::problem::Slope;
+
+/// A block of trained neurons, as an [`Observer`](super::Observer) sees it. Matrices are column-major with one column
+/// per neuron.
+pub struct Block<'a> {
+    pub(super) sites: &'a Sites,
+    pub(super) slope: Slope,
+    pub(super) time: f64,
+    pub(super) first: usize,
+    pub(super) size: usize,
+    pub(super) readout: Vec<f64>,
+    pub(super) hidden: Vec<f64>,
+    /// Preactivations at time 0, sites × neurons.
+    pub(super) initial: Vec<f64>,
+    /// Preactivations at time T, sites × neurons.
+    pub(super) preactivation: Vec<f64>,
+    /// u̇/a at time 0, sites × neurons.
+    pub(super) initial_velocity: Vec<f64>,
+    pub(super) velocity: Vec<f64>,
+    pub(super) derivative: Vec<f64>,
+    pub(super) integral: Vec<f64>,
+    pub(super) first_flip: Vec<f64>,
+    pub(super) events: u64,
+    pub(super) sliding: u64,
+    pub(super) undecided: Vec<bool>,
+    work: Workspace,
+}
+
+impl<'a> Block<'a> {
+    pub(super) fn new(sites: &'a Sites, slope: Slope, time: f64, capacity: usize) -> Self {
+        let everywhere = vec![0.0; sites.count * capacity];
+        let driving = vec![0.0; sites.active * capacity];
+        Block {
+            sites,
+            slope,
+            time,
+            first: 0,
+            size: 0,
+            readout: vec![0.0; capacity],
+            hidden: vec![0.0; sites.stride * capacity],
+            initial: everywhere.clone(),
+            preactivation: everywhere.clone(),
+            initial_velocity: everywhere.clone(),
+            velocity: everywhere.clone(),
+            derivative: driving.clone(),
+            integral: driving,
+            first_flip: everywhere,
+            events: 0,
+            sliding: 0,
+            undecided: Vec::new(),
+            work: Workspace::default(),
+        }
+    }
+
+    /// Draws and trains neurons `first .. first + size`.
+    pub(super) fn run(&mut self, neurons: &Neurons, first: usize, size: usize) -> Result<()> {
+        let Sites { stride, active, count, .. } = *self.sites;
+        (self.first, self.size) = (first, size);
+        neurons.fill(first, &mut self.hidden[..stride * size], &mut self.readout[..size]);
+        let hidden = view(&self.hidden[..stride * size], stride, size);
+        let augmented = view(&self.sites.augmented, stride, count);
+        let initial = &mut self.initial[..count * size];
+        multiply(view_mut(initial, count, size), Store::Replace, 1.0, augmented.transpose(), hidden);
+        self.preactivation[..count * size].copy_from_slice(initial);
+        if active == 0 {
+            // All labels cancel: nothing moves.
+            self.velocity.fill(0.0);
+        } else {
+            self.start_velocities(size);
+        }
+        self.initial_velocity[..count * size].copy_from_slice(&self.velocity[..count * size]);
+        (self.events, self.sliding) = (0, 0);
+        self.undecided.clear();
+        for index in 0..size {
+            let events = self.integrate_one(index)?;
+            self.events += events.count;
+            self.sliding += events.sliding;
+            self.undecided.push(events.undecided);
+        }
+        Ok(())
+    }
+
+    /// φ' at time 0, and the velocities K(β∘φ') it causes.
+    fn start_velocities(&mut self, size: usize) {
+        let Sites { active, count, .. } = *self.sites;
+        let columns = self.initial.chunks_exact(count).zip(self.derivative.chunks_exact_mut(active));
+        for ((u, derivative), weighted) in columns.zip(self.integral.chunks_exact_mut(active)).take(size) {
+            for (((u, derivative), weighted), weight) in u.iter().zip(derivative).zip(weighted).zip(&self.sites.weights)
+            {
+                *derivative = self.slope.derivative(*u);
+                *weighted = weight * *derivative;
+            }
+        }
+        let gram = view(&self.sites.gram, count, active);
+        // `integral` serves as scratch here; the event loop overwrites it.
+        let weighted = view(&self.integral[..active * size], active, size);
+        multiply(view_mut(&mut self.velocity[..count * size], count, size), Store::Replace, 1.0, gram, weighted);
+    }
+
+    fn integrate_one(&mut self, index: usize) -> Result<Events> {
+        let Sites { stride, active, count, .. } = *self.sites;
+        let mut neuron = Neuron {
+            readout: self.readout[index],
+            norm: norm_squared(&self.hidden[stride * index..][..stride]).sqrt(),
+            preactivation: &mut self.preactivation[count * index..][..count],
+            velocity: &mut self.velocity[count * index..][..count],
+            derivative: &mut self.derivative[active * index..][..active],
+            integral: &mut self.integral[active * index..][..active],
+            first_flip: &mut self.first_flip[count * index..][..count],
+        };
+        integrate(self.sites, self.slope.value(), self.time, &mut neuron, &mut self.work)
+    }
+
+    /// The neurons of this block have the indices `first() .. first() + size()`.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// How many neurons the block has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// a of the block's k-th neuron.
+    #[must_use]
+    pub fn readout(&self, k: usize) -> f64 {
+        self.readout[k]
+    }
+
+    /// The time of the k-th neuron's first sign change at training point n, ∞ if there is none up to T. An arrival on
+    /// u = 0 counts, whether the neuron then crosses or slides.
+    #[must_use]
+    pub fn first_flip_train(&self, k: usize, n: usize) -> f64 {
+        self.first_flip[self.sites.count * k + self.sites.of_train[n]]
+    }
+
+    /// The same at watched test point j; only if the run [watches](super::GradientFlow::watch_test) them.
+    ///
+    /// # Panics
+    /// If test points are not watched.
+    #[must_use]
+    pub fn first_flip_test(&self, k: usize, j: usize) -> f64 {
+        assert!(self.sites.train + j < self.sites.count, "test points are not watched in this run");
+        self.first_flip[self.sites.count * k + self.sites.train + j]
+    }
+
+    /// u of the k-th neuron at training point n, at time 0 and at time T.
+    #[must_use]
+    pub fn preactivation_train(&self, k: usize, n: usize) -> (f64, f64) {
+        let at = self.sites.count * k + self.sites.of_train[n];
+        (self.initial[at], self.preactivation[at])
+    }
+
+    /// u̇/a of the k-th neuron at training point n at time 0: (1/N) Σ_k y_k φ'(u_k) K_k(x_n).
+    #[must_use]
+    pub fn initial_velocity_train(&self, k: usize, n: usize) -> f64 {
+        self.initial_velocity[self.sites.count * k + self.sites.of_train[n]]
+    }
+
+    /// φ'(u) of the k-th neuron at training point n at time T; strictly between γ and 1 while it slides there.
+    #[must_use]
+    pub fn derivative_train(&self, k: usize, n: usize) -> f64 {
+        let site = self.sites.of_train[n];
+        if site < self.sites.active {
+            self.derivative[self.sites.active * k + site]
+        } else {
+            self.slope.derivative(self.preactivation[self.sites.count * k + site])
+        }
+    }
+
+    /// Whether the k-th neuron came to rest on a repelling kink: its path is then one of several possible ones (the one
+    /// of smallest velocity), and descent with ever smaller steps may follow another.
+    #[must_use]
+    pub fn undecided(&self, k: usize) -> bool {
+        self.undecided[k]
+    }
+
+    /// The largest difference between u(T) and u(0) + a K(β∘∫φ') over the block's neurons and sites, in units of ε
+    /// times the sum of the magnitudes of the terms: a check that the event loop solved its own integral equation.
+    #[must_use]
+    pub fn integral_equation_residual(&self) -> f64 {
+        let Sites { stride, active, count, .. } = *self.sites;
+        let mut worst = 0.0_f64;
+        for k in 0..self.size {
+            let integral = &self.integral[active * k..][..active];
+            for site in 0..count {
+                let at = count * k + site;
+                let point = &self.sites.augmented[stride * site..][..stride];
+                let weights = &self.hidden[stride * k..][..stride];
+                let mut magnitude: f64 = point.iter().zip(weights).map(|(x, w)| (x * w).abs()).sum();
+                let mut expected = self.initial[at];
+                for (n, integral) in integral.iter().enumerate() {
+                    let factor = self.readout[k] * self.sites.weights[n] * self.sites.column(n)[site];
+                    expected += factor * integral;
+                    // Between the events the path may have been longer than its end: each sample's push counts in full.
+                    magnitude += factor.abs() * self.time;
+                }
+                worst = worst.max((self.preactivation[at] - expected).abs() / magnitude);
+            }
+        }
+        worst / f64::EPSILON
+    }
+}

@@ -1,0 +1,195 @@
+//! Exact gradient flow for the identity loss, neuron by neuron.
+//!
+//! With ℓ(u) = −u the hidden neurons do not feel each other: u̇_i = (a_i/N) K(y∘φ'(u_i)). Each neuron's path is
+//! piecewise linear in time and is followed exactly, event by event ([`neuron`]). Neurons are drawn, trained and
+//! forgotten block by block, so memory does not grow with the width.
+//!
+//! Cost per neuron: (d+1)N + N² multiply-adds in matrix products for the start, N per event, and (d+1)M + NM for the
+//! outputs at M test points; 2dN more for the gradients. Rounding: each preactivation carries an error of at most about
+//! (d + N + events)·ε times ‖w̃‖‖x̃‖ + |a| T Σ|β_n K_n|.
+//!
+//! Where a sample attracts a neuron from both sides of its boundary the neuron slides along u = 0 with a derivative
+//! strictly between γ and 1 ([`sliding`]); gradients at such a training point use that derivative.
+
+mod block;
+mod neuron;
+mod sites;
+mod sliding;
+mod totals;
+
+pub use block::Block;
+pub use totals::FlowOutcome;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::network::neurons::Neurons;
+use crate::problem::{Points, Slope, TrainingSet, finite_nonnegative};
+use sites::Sites;
+use totals::{Scratch, TestPoints, Totals};
+
+/// Looks at every block of a run. One observer is made per lane (a contiguous range of neurons); the lanes' observers
+/// are merged in order, so that the result does not depend on the number of threads.
+pub trait Observer: Send {
+    /// Takes note of a block.
+    fn block(&mut self, block: &Block<'_>);
+    /// Takes in the observer of the following lane.
+    fn merge(&mut self, later: Self);
+}
+
+/// An observer that sees nothing.
+impl Observer for () {
+    fn block(&mut self, _: &Block<'_>) {}
+    fn merge(&mut self, (): ()) {}
+}
+
+/// A gradient flow to run: (1/N) Σ −y_n f(x_n) descended for time T from given initial neurons.
+///
+/// ```
+/// use perturbation_learning::network::{GradientFlow, Initialisation, Neurons, Readout};
+/// use perturbation_learning::problem::{Points, Slope, TrainingSet};
+/// use perturbation_learning::random::Streams;
+///
+/// let points = Points::from_rows("x", 2, 2, vec![1.0, 0.5, -0.5, 1.0])?;
+/// let train = TrainingSet::new(points, vec![1.0, -1.0])?;
+/// let streams = Streams::new(0, "neurons");
+/// let neurons = Neurons::draw(2, 1_000, Initialisation::Antisymmetric, Readout::Gaussian, streams)?;
+/// let outcome = GradientFlow::new(&train, Slope::RELU, 1.0)?.with_gradients().run(&neurons)?;
+/// assert!(outcome.train_values[0] > 0.0 && outcome.train_values[1] < 0.0);
+/// # Ok::<(), perturbation_learning::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct GradientFlow<'a> {
+    train: &'a TrainingSet,
+    slope: Slope,
+    time: f64,
+    test: Option<&'a Points>,
+    watch_test: bool,
+    gradients: bool,
+    keep_weights: bool,
+}
+
+impl<'a> GradientFlow<'a> {
+    /// Flow on `train` for `time` (gradient-flow time = Σ learning rates).
+    ///
+    /// # Errors
+    /// time < 0, infinite or NaN.
+    pub fn new(train: &'a TrainingSet, slope: Slope, time: f64) -> Result<Self> {
+        let time = finite_nonnegative("time", time)?;
+        Ok(GradientFlow { train, slope, time, test: None, watch_test: false, gradients: false, keep_weights: false })
+    }
+
+    /// Also evaluates the network at these points.
+    ///
+    /// # Errors
+    /// A dimension that differs from the training points'.
+    pub fn with_test(mut self, test: &'a Points) -> Result<Self> {
+        self.train.points().same_dimension("test points", test)?;
+        self.test = Some(test);
+        Ok(self)
+    }
+
+    /// Also follows every neuron's first sign change at the test points and the kernel's initial mean there. Costs N
+    /// multiply-adds per neuron and test point, and M more numbers per event.
+    #[must_use]
+    pub fn watch_test(mut self) -> Self {
+        self.watch_test = true;
+        self
+    }
+
+    /// Also computes ∇f_0 and ∇f_T at the training points.
+    #[must_use]
+    pub fn with_gradients(mut self) -> Self {
+        self.gradients = true;
+        self
+    }
+
+    /// Also keeps the trained weights: m·(d+2) numbers.
+    #[must_use]
+    pub fn keep_weights(mut self) -> Self {
+        self.keep_weights = true;
+        self
+    }
+
+    /// Runs the flow.
+    ///
+    /// # Errors
+    /// Neurons with another input dimension; a result that is not finite; the safeguard of the event loop.
+    pub fn run(&self, neurons: &Neurons) -> Result<FlowOutcome> {
+        self.run_observed(neurons, &|| ()).map(|(outcome, ())| outcome)
+    }
+
+    /// Runs the flow and shows every block of neurons to an observer.
+    ///
+    /// # Errors
+    /// As [`GradientFlow::run`].
+    pub fn run_observed<O: Observer>(
+        &self,
+        neurons: &Neurons,
+        observer: &(dyn Fn() -> O + Sync),
+    ) -> Result<(FlowOutcome, O)> {
+        if neurons.input_dim() != self.train.input_dim() {
+            return Err(Error::Shape {
+                name: "network".into(),
+                found: format!("{} inputs", neurons.input_dim()),
+                expected: format!("{} inputs, as the training points", self.train.input_dim()),
+            });
+        }
+        let sites = Sites::new(self.train, self.test.filter(|_| self.watch_test));
+        let plan = Plan::new(&sites, neurons.width(), self.gradients, self.train.count() * self.train.input_dim());
+        let test = self.test.map(|points| TestPoints::new(points, &sites));
+        let test = test.as_ref();
+        let storage =
+            || (Block::new(&sites, self.slope, self.time, plan.block), Scratch::new(&sites, test, plan.block));
+        let lanes: Vec<Result<(Totals, O)>> = (0..plan.lanes)
+            .into_par_iter()
+            .map_init(storage, |(block, scratch), lane| {
+                let (mut totals, mut observer) = (Totals::new(self, &sites), observer());
+                for (first, size) in plan.blocks(lane) {
+                    block.run(neurons, first, size)?;
+                    observer.block(block);
+                    totals.add(self, test, block, scratch);
+                }
+                Ok((totals, observer))
+            })
+            .collect();
+        let mut merged: Option<(Totals, O)> = None;
+        for lane in lanes {
+            let (totals, seen) = lane?;
+            match &mut merged {
+                None => merged = Some((totals, seen)),
+                Some((all, observer)) => {
+                    all.merge(totals);
+                    observer.merge(seen);
+                }
+            }
+        }
+        let (totals, seen) = merged.expect("there is at least one lane");
+        Ok((totals.finish(self, neurons, &sites)?, seen))
+    }
+}
+
+/// How the neurons are divided: a function of the problem alone, never of the number of threads.
+struct Plan {
+    width: usize,
+    block: usize,
+    lanes: usize,
+}
+
+impl Plan {
+    fn new(sites: &Sites, width: usize, gradients: bool, gradient_size: usize) -> Self {
+        // Blocks of about 2¹⁶ preactivations stay in the second-level cache; 32 neurons at least keep products efficient.
+        let block = ((1 << 16) / sites.count.max(sites.stride)).clamp(32, 256);
+        // Each lane has its own sums: eight lanes at least, to share evenly, and about 64 MB of sums if that allows more.
+        let sums = if gradients { 2 * gradient_size } else { sites.count };
+        let lanes = ((1 << 23) / sums.max(1)).clamp(8, 32).min(width.div_ceil(block));
+        Plan { width, block, lanes }
+    }
+
+    /// First neuron and size of each block of a lane: contiguous, so that merging lanes in order keeps neurons in order.
+    fn blocks(&self, lane: usize) -> impl Iterator<Item = (usize, usize)> {
+        let blocks = self.width.div_ceil(self.block);
+        (blocks * lane / self.lanes..blocks * (lane + 1) / self.lanes)
+            .map(|index| (index * self.block, self.block.min(self.width - index * self.block)))
+    }
+}

@@ -1,0 +1,322 @@
+//! Exact gradient flow against slow, obviously right routes.
+
+use nalgebra::{DMatrix, DVector};
+use perturbation_learning::network::flow::{Block, Observer};
+use perturbation_learning::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, Readout, Weights};
+use perturbation_learning::problem::{Points, Slope, TrainingSet};
+use perturbation_learning::random::Streams;
+use proptest::prelude::*;
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+
+fn gaussian_set(seed: u64, count: usize, dim: usize, scale: f64) -> TrainingSet {
+    let mut rng = Streams::new(seed, "flow test data").stream(0);
+    let values = (0..count * dim).map(|_| scale * Distribution::<f64>::sample(&StandardNormal, &mut rng)).collect();
+    let labels = (0..count).map(|_| if rng.random::<bool>() { 1.0 } else { -1.0 }).collect();
+    TrainingSet::new(Points::from_rows("x", count, dim, values).unwrap(), labels).unwrap()
+}
+
+fn draw(seed: u64, dim: usize, width: usize) -> Neurons {
+    let streams = Streams::new(seed, "flow test neurons");
+    Neurons::draw(dim, width, Initialisation::Standard, Readout::Gaussian, streams).unwrap()
+}
+
+/// Descent with identity loss in the weights, one neuron at a time: the slow route. Returns w̃ at the end.
+fn descend(train: &TrainingSet, slope: Slope, w: &[f64], a: f64, time: f64, steps: usize) -> Vec<f64> {
+    let n = train.count() as f64;
+    let mut w = w.to_vec();
+    let d = train.input_dim();
+    for _ in 0..steps {
+        let mut force = vec![0.0; d + 1];
+        for (x, y) in train.points().iter().zip(train.labels()) {
+            let u = x.iter().zip(&w).map(|(x, w)| x * w).sum::<f64>() + w[d];
+            let factor = a * y * slope.derivative(u) / n;
+            for (force, x) in force.iter_mut().zip(x.iter().chain(&[1.0])) {
+                *force += factor * x;
+            }
+        }
+        for (w, force) in w.iter_mut().zip(&force) {
+            *w += time / steps as f64 * force;
+        }
+    }
+    w
+}
+
+fn weights_after_flow(train: &TrainingSet, slope: Slope, weights: &Weights, time: f64) -> Weights {
+    let flow = GradientFlow::new(train, slope, time).unwrap().keep_weights();
+    flow.run(&Neurons::given(weights.clone())).unwrap().weights.unwrap()
+}
+
+/// The neurons whose flow is unique.
+struct Decided(Vec<usize>);
+
+impl Observer for Decided {
+    fn block(&mut self, block: &Block<'_>) {
+        self.0.extend((0..block.size()).filter(|&k| !block.undecided(k)).map(|k| block.first() + k));
+    }
+    fn merge(&mut self, mut later: Self) {
+        self.0.append(&mut later.0);
+    }
+}
+
+/// The flow of a piecewise linear energy: descent with step η stays within C·η of it, so halving the step must halve
+/// the error. No tolerance is picked: the ratio of successive errors is what is tested, in the mean over neurons.
+#[test]
+fn descent_with_shrinking_steps_converges_to_the_exact_flow_at_first_order() {
+    for (dim, count, time, slope) in [(3, 8, 3.0, 0.0), (2, 5, 40.0, 0.0), (4, 10, 20.0, 0.3), (2, 12, 300.0, 0.1)] {
+        let train = gaussian_set(5, count, dim, 1.0);
+        let slope = Slope::new(slope).unwrap();
+        let weights = draw(6, dim, 40).weights();
+        let exact = weights_after_flow(&train, slope, &weights, time);
+        // Neurons whose flow is not unique (they rest on a repelling kink) have no limit of descent to be compared with.
+        let flow = GradientFlow::new(&train, slope, time).unwrap();
+        let (_, decided) = flow.run_observed(&Neurons::given(weights.clone()), &|| Decided(Vec::new())).unwrap();
+        assert!(decided.0.len() >= 35, "only {} of 40 neurons have a unique flow", decided.0.len());
+        let error = |steps: usize| -> f64 {
+            let per_neuron = decided.0.iter().map(|i| {
+                let row = i * (dim + 1)..(i + 1) * (dim + 1);
+                let w = descend(&train, slope, &weights.hidden()[row.clone()], weights.readout()[*i], time, steps);
+                w.iter().zip(&exact.hidden()[row]).map(|(p, q)| (p - q).powi(2)).sum::<f64>().sqrt()
+            });
+            per_neuron.sum()
+        };
+        let errors: Vec<f64> = [2000, 8000, 32000].iter().map(|&steps| error(steps)).collect();
+        let order = (errors[0] / errors[2]).log2() / 4.0;
+        assert!((0.8..1.2).contains(&order), "order {order} from errors {errors:?} at d={dim} N={count} T={time}");
+    }
+}
+
+/// Records ∫φ' indirectly: checks for every neuron that its final state solves u(T) = u(0) + a K(β∘∫φ').
+struct SelfConsistency {
+    worst: f64,
+}
+
+impl Observer for SelfConsistency {
+    fn block(&mut self, block: &Block<'_>) {
+        self.worst = self.worst.max(block.integral_equation_residual());
+    }
+    fn merge(&mut self, later: Self) {
+        self.worst = self.worst.max(later.worst);
+    }
+}
+
+fn run_checked(train: &TrainingSet, slope: Slope, time: f64, neurons: &Neurons) -> (FlowOutcome, f64) {
+    let flow = GradientFlow::new(train, slope, time).unwrap().with_gradients();
+    let (outcome, seen) = flow.run_observed(neurons, &|| SelfConsistency { worst: 0.0 }).unwrap();
+    (outcome, seen.worst)
+}
+
+fn any_training_set() -> impl Strategy<Value = TrainingSet> {
+    let coordinate = prop_oneof![
+        4 => -2.0..2.0_f64,
+        2 => Just(0.0),
+        1 => Just(1.0),
+        1 => -1e6..1e6_f64,
+        1 => -1e-6..1e-6_f64,
+    ];
+    (1..4_usize, 1..9_usize).prop_flat_map(move |(dim, count)| {
+        let rows = prop::collection::vec(prop::collection::vec(coordinate.clone(), dim), count);
+        // How each row after the first is made: fresh, a copy of the first, or a multiple of it.
+        let recipe = prop::collection::vec((0..6_u8, prop::bool::ANY), count);
+        (rows, recipe).prop_map(move |(mut rows, recipe)| {
+            for n in 1..count {
+                let first = rows[0].clone();
+                match recipe[n].0 {
+                    0 => rows[n] = first,
+                    1 => rows[n] = first.iter().map(|v| -2.0 * v).collect(),
+                    2 => rows[n] = first.iter().map(|v| v * (1.0 + 1e-9)).collect(),
+                    _ => {}
+                }
+            }
+            let labels = recipe.iter().map(|r| if r.1 { 1.0 } else { -1.0 }).collect();
+            TrainingSet::new(Points::from_rows("x", count, dim, rows.concat()).unwrap(), labels).unwrap()
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(20), ..ProptestConfig::default() })]
+
+    /// Arbitrary data, duplicates, zeros, huge norms, long times: the flow ends, and every neuron's final state solves
+    /// its own integral equation u(T) = u(0) + a K(β ∘ ∫φ') up to the rounding of the sums on its right-hand side.
+    #[test]
+    fn flow_terminates_and_solves_its_integral_equation(
+        train in any_training_set(), slope in prop_oneof![Just(0.0), 0.0..0.99_f64], log_time in -3.0..4.0_f64, seed in 0..1000_u64,
+    ) {
+        let slope = Slope::new(slope).unwrap();
+        let (outcome, residual) = run_checked(&train, slope, 10_f64.powf(log_time), &draw(seed, train.input_dim(), 24));
+        // In units of ε × (sum of magnitudes): d+1+N products, and the events' updates, each err by at most one unit.
+        prop_assert!(residual <= 64.0 + 4.0 * outcome.events as f64, "residual {residual} ε after {} events", outcome.events);
+    }
+
+    /// Energy E(w) = −(a/N) Σ y φ(u) falls along the flow at the rate ‖ẇ‖², so ‖w(T)−w(0)‖² ≤ T·(E(0) − E(T)).
+    #[test]
+    fn flow_obeys_the_energy_inequality(
+        train in any_training_set(), slope in 0.0..0.99_f64, log_time in -2.0..3.0_f64, seed in 0..1000_u64,
+    ) {
+        let slope = Slope::new(slope).unwrap();
+        let time = 10_f64.powf(log_time);
+        let before = draw(seed, train.input_dim(), 8).weights();
+        let after = weights_after_flow(&train, slope, &before, time);
+        let stride = train.input_dim() + 1;
+        for i in 0..8 {
+            let (w0, w1) = (&before.hidden()[i * stride..][..stride], &after.hidden()[i * stride..][..stride]);
+            let energy = |w: &[f64]| -> (f64, f64) {
+                let terms = train.points().iter().zip(train.labels()).map(|(x, y)| {
+                    let products = x.iter().chain(&[1.0]).zip(w).map(|(x, w)| x * w);
+                    let magnitude: f64 = products.clone().map(f64::abs).sum();
+                    let scale = before.readout()[i] / train.count() as f64;
+                    (-scale * y * slope.activation(products.sum()), scale.abs() * magnitude)
+                });
+                terms.fold((0.0, 0.0), |sum, term| (sum.0 + term.0, sum.1 + term.1))
+            };
+            let (start, end) = (energy(w0), energy(w1));
+            let moved: f64 = w0.iter().zip(w1).map(|(p, q)| (p - q).powi(2)).sum();
+            let rounding = 64.0 * f64::EPSILON * (time * (start.1 + end.1) + moved);
+            prop_assert!(moved <= time * (start.0 - end.0) + rounding, "neuron {i}: {moved} > {} ", time * (start.0 - end.0));
+        }
+    }
+}
+
+/// Slides at long times: with γ = 0 whole groups of samples end at u = 0.
+#[test]
+fn long_flows_with_relu_slide_and_end() {
+    for (dim, count) in [(2, 6), (5, 40), (10, 60), (20, 15)] {
+        let train = gaussian_set(11, count, dim, 1.0);
+        let (outcome, residual) = run_checked(&train, Slope::RELU, 3000.0, &draw(3, dim, 200));
+        assert!(outcome.sliding > 0, "d={dim} N={count}: nothing slides");
+        assert!(residual <= 64.0 + 4.0 * outcome.events as f64);
+    }
+}
+
+/// Two samples, one neuron, by hand: x̃₁ = (1, 1), x̃₂ = (−1, 1) are orthogonal, so the preactivations decouple:
+/// u̇₁ = a y₁ φ'(u₁)·2/2. With a y₁ = −1, u₁(0) = 1 and γ = ½: u₁ falls at rate 1 until t = 1 and would fall on at rate ½;
+/// no sliding, as the velocity keeps its sign. u₂ with a y₂ = +1, u₂(0) = −1 rises at rate ½ until t = 2, then at rate 1.
+#[test]
+fn two_orthogonal_samples_by_hand() {
+    let train = TrainingSet::new(Points::from_rows("x", 2, 1, vec![1.0, -1.0]).unwrap(), vec![-1.0, 1.0]).unwrap();
+    // w + b = 1, −w + b = −1.
+    let weights = Weights::new(&DMatrix::from_element(1, 1, 1.0), &[0.0], vec![1.0]).unwrap();
+    let after = weights_after_flow(&train, Slope::new(0.5).unwrap(), &weights, 3.0);
+    // u₁(3) = −½·2 = −1, u₂(3) = 1: w = (u₁ − u₂)/2 = −1, b = 0.
+    assert_eq!(after.hidden(), [-1.0, 0.0]);
+}
+
+/// One sample pushed down by itself and up by another: it slides. x̃₁ = (0,1), x̃₂ = (1,1), y = (−1, +1), a = 1, γ = 0:
+/// with u₁, u₂ > 0 the forces cancel in the bias: u̇₁ = ½(−1+1) = 0. Starting with u₂ > 0 > u₁: u̇₁ = ½ > 0, arrives at 0
+/// and stays there with λ₁·1 = 1 from the balance u̇₁ = ½(−λ₁ + 1) = 0, u̇₂ = ½(−λ₁ + 2) = ½.
+#[test]
+fn a_sliding_sample_by_hand() {
+    let train = TrainingSet::new(Points::from_rows("x", 2, 1, vec![0.0, 1.0]).unwrap(), vec![-1.0, 1.0]).unwrap();
+    // u₁ = b = −1/4, u₂ = w + b = 1.
+    let weights = Weights::new(&DMatrix::from_element(1, 1, 1.25), &[-0.25], vec![1.0]).unwrap();
+    let after = weights_after_flow(&train, Slope::RELU, &weights, 1.5);
+    // u₁ reaches 0 at t = ½ while u̇₂ = 1: u₂(½) = 1.5, then ½ per unit: u₂(1.5) = 2.
+    assert_eq!(after.hidden(), [2.0, 0.0]);
+}
+
+#[test]
+fn outputs_and_gradients_match_the_trained_weights() {
+    let train = gaussian_set(8, 12, 3, 1.0);
+    let test = gaussian_set(9, 7, 3, 1.0);
+    let slope = Slope::new(0.2).unwrap();
+    let neurons = draw(4, 3, 700);
+    let flow = GradientFlow::new(&train, slope, 0.7).unwrap().with_test(test.points()).unwrap();
+    let outcome = flow.with_gradients().keep_weights().run(&neurons).unwrap();
+    let evaluate = |weights: &Weights, x: &[f64]| -> (f64, DVector<f64>) {
+        let mut gradient = DVector::zeros(3);
+        let mut value = 0.0;
+        for (w, a) in weights.hidden().chunks(4).zip(weights.readout()) {
+            let u = w[0] * x[0] + w[1] * x[1] + w[2] * x[2] + w[3];
+            value += a * slope.activation(u);
+            gradient += DVector::from_column_slice(&w[..3]) * (a * slope.derivative(u));
+        }
+        (value, gradient)
+    };
+    let (before, after) = (neurons.weights(), outcome.weights.as_ref().unwrap());
+    // 700 neurons with Σ|a||u| ≲ 30: sums of that many terms err by less than 700·30·ε.
+    let close = |p: f64, q: f64| (p - q).abs() < 700.0 * 30.0 * f64::EPSILON;
+    for (j, z) in test.points().iter().enumerate() {
+        assert!(close(outcome.initial_test_values[j], evaluate(&before, z).0));
+        assert!(close(outcome.test_values[j], evaluate(after, z).0));
+    }
+    for (n, x) in train.points().iter().enumerate() {
+        assert!(close(outcome.initial_train_values[n], evaluate(&before, x).0));
+        let (value, gradient) = evaluate(after, x);
+        assert!(close(outcome.train_values[n], value));
+        for row in 0..3 {
+            let (found, initial) = (outcome.gradients.as_ref().unwrap(), outcome.initial_gradients.as_ref().unwrap());
+            assert!(close(initial[(row, n)], evaluate(&before, x).1[row]));
+            if outcome.sliding == 0 {
+                assert!(close(found[(row, n)], gradient[row]));
+            }
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let train = gaussian_set(1, 30, 4, 1.0);
+    let test = gaussian_set(2, 11, 4, 1.0);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let flow = GradientFlow::new(&train, Slope::RELU, 2.0).unwrap().with_test(test.points()).unwrap();
+        let outcome = pool.install(|| flow.watch_test().with_gradients().run(&draw(7, 4, 3001)).unwrap());
+        let mut bits: Vec<u64> = outcome.test_values.iter().map(|v| v.to_bits()).collect();
+        bits.extend(outcome.gradients.unwrap().iter().map(|v| v.to_bits()));
+        bits.extend(outcome.flip_debt_test.iter().chain(&outcome.initial_rate_test).map(|v| v.to_bits()));
+        bits
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(7));
+}
+
+/// First flips at test points and training points against a dense sampling of the path.
+#[test]
+fn first_flip_times_match_a_dense_scan() {
+    struct Flips(Vec<(usize, Vec<f64>, Vec<f64>)>);
+    impl Observer for Flips {
+        fn block(&mut self, block: &Block<'_>) {
+            for k in 0..block.size() {
+                let train = (0..6).map(|n| block.first_flip_train(k, n)).collect();
+                let test = (0..4).map(|j| block.first_flip_test(k, j)).collect();
+                self.0.push((block.first() + k, train, test));
+            }
+        }
+        fn merge(&mut self, mut later: Self) {
+            self.0.append(&mut later.0);
+        }
+    }
+    let (train, test) = (gaussian_set(3, 6, 2, 1.0), gaussian_set(4, 4, 2, 1.0));
+    let slope = Slope::new(0.1).unwrap();
+    let (time, scans) = (2.0, 200);
+    let neurons = draw(5, 2, 30);
+    let flow = GradientFlow::new(&train, slope, time).unwrap().with_test(test.points()).unwrap().watch_test();
+    let (_, flips) = flow.run_observed(&neurons, &|| Flips(Vec::new())).unwrap();
+    assert!(flips.0.iter().flat_map(|f| &f.2).filter(|t| t.is_finite()).count() > 3, "too few flips to test anything");
+    let signs = |weights: &Weights, i: usize, points: &Points| -> Vec<bool> {
+        let w = &weights.hidden()[3 * i..3 * i + 3];
+        points.iter().map(|x| w[0] * x[0] + w[1] * x[1] + w[2] >= 0.0).collect()
+    };
+    let path: Vec<Weights> = (0..=scans)
+        .map(|s| weights_after_flow(&train, slope, &neurons.weights(), time * s as f64 / scans as f64))
+        .collect();
+    for (i, on_train, on_test) in &flips.0 {
+        for (points, times) in [(train.points(), on_train), (test.points(), on_test)] {
+            let start = signs(&path[0], *i, points);
+            for (j, &first) in times.iter().enumerate() {
+                let seen = (0..=scans).find(|&s| signs(&path[s], *i, points)[j] != start[j]);
+                let seen_time = seen.map_or(f64::INFINITY, |s| time * s as f64 / scans as f64);
+                // The scan sees a flip at the first grid time after it (a sliding sample may never be seen on the other side).
+                assert!(first <= seen_time, "neuron {i} point {j}: {first} after {seen_time}");
+                if points == test.points() && seen.is_some() {
+                    assert!(
+                        seen_time - first <= time / scans as f64 + 1e-12,
+                        "neuron {i} point {j}: {first}, {seen_time}"
+                    );
+                }
+            }
+        }
+    }
+}
