@@ -5,7 +5,10 @@
 //! formed in the same order for any number of threads.
 
 use faer::{Accum, MatMut, MatRef, Par};
+use nalgebra::DMatrix;
 use rayon::prelude::*;
+
+use crate::error::{Error, Result};
 
 /// Columns per panel of a parallel product: wide enough for the product's own blocking, narrow enough to share.
 const PANEL: usize = 128;
@@ -52,7 +55,36 @@ pub(crate) fn multiply_parallel(dst: &mut [f64], store: Store, alpha: f64, lhs: 
     });
 }
 
-/// ⟨a, b⟩ with eight running sums, in a fixed order.
+/// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix, of which the lower triangle is read.
+///
+/// The work is split for a fixed number of threads, so that the last bits do not depend on how many there are.
+pub(crate) fn symmetric_eigen(matrix: &DMatrix<f64>) -> Result<(Vec<f64>, DMatrix<f64>)> {
+    use faer::dyn_stack::{MemBuffer, MemStack};
+    use faer::linalg::evd;
+
+    const FIXED: Par = Par::Rayon(std::num::NonZeroUsize::new(2).expect("two is not zero"));
+    let n = matrix.nrows();
+    let mut values = vec![0.0; n];
+    let mut vectors = DMatrix::zeros(n, n);
+    let mut memory = MemBuffer::new(evd::self_adjoint_evd_scratch::<f64>(
+        n,
+        evd::ComputeEigenvectors::Yes,
+        FIXED,
+        Default::default(),
+    ));
+    evd::self_adjoint_evd(
+        view(matrix.as_slice(), n, n),
+        faer::diag::DiagMut::from_slice_mut(&mut values),
+        Some(view_mut(vectors.as_mut_slice(), n, n)),
+        FIXED,
+        MemStack::new(&mut memory),
+        Default::default(),
+    )
+    .map_err(|e| Error::Numerical { routine: "symmetric eigendecomposition", reason: format!("{e:?}") })?;
+    Ok((values, vectors))
+}
+
+/// ⟨a, b⟩ with sixteen running sums, in a fixed order.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     dot_lanes(a, b)
 }

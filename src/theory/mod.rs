@@ -1,1 +1,22 @@
-//! Closed forms of the infinite-width limit; knows nothing of simulation.
+//! Closed forms of the infinite-width limit. Knows nothing of simulation.
+//!
+//! - [`dual`]: a pair of points: its angle, the duals of the activation, the tangent kernels;
+//! - [`kernel`]: the same as Gram matrices, fast;
+//! - [`predict`]: the trained function at any time and for any loss, its input gradient and the paper's weighted sum;
+//! - [`perturbation`]: the infinite-width perturbation, and the training set of the perturbation-trained limit;
+//! - [`fluctuation`]: the exact variance of the finite-width kernel;
+//! - [`reference`]: the two statistics that the authors' code computes.
+
+mod arctangent;
+pub mod dual;
+pub mod fluctuation;
+pub mod kernel;
+pub mod perturbation;
+pub mod predict;
+pub mod reference;
+
+pub use dual::Pair;
+pub use fluctuation::kernel_variance;
+pub use kernel::{Kernel, cross_gram, gram};
+pub use perturbation::{limit_training_set, perturbations, perturbed_points};
+pub use predict::{Predictor, SquaredLossFlow};

@@ -1,0 +1,72 @@
+//! The infinite-width perturbation, and the training set of the perturbation-trained limit G.
+
+use nalgebra::DMatrix;
+
+use super::Predictor;
+use crate::error::{Error, Result};
+use crate::linalg::norm_squared;
+use crate::problem::{Points, Scenario, TrainingSet, finite_positive};
+
+/// p_n = ε y'_n ∇_n/‖∇_n‖ for gradients given as the columns of a d × N matrix.
+///
+/// This is the normalised descent direction of ℓ(y'_n f) for every loss with g > 0 (identity, logistic, exponential); for
+/// the squared loss at margins above 1 the sign of the descended perturbation would be the opposite.
+///
+/// # Errors
+/// ε ≤ 0; a different number of targets; a gradient that is zero or not finite.
+pub fn perturbations(gradients: &DMatrix<f64>, targets: &[f64], epsilon: f64) -> Result<DMatrix<f64>> {
+    finite_positive("epsilon", epsilon)?;
+    if targets.len() != gradients.ncols() {
+        let expected = format!("{}, one per gradient", gradients.ncols());
+        return Err(Error::Shape { name: "targets".into(), found: targets.len().to_string(), expected });
+    }
+    let norms: Vec<f64> =
+        gradients.as_slice().chunks_exact(gradients.nrows()).map(|g| norm_squared(g).sqrt()).collect();
+    let undefined = |norm: &f64| !(norm.is_finite() && *norm > 0.0);
+    if let Some(index) = norms.iter().position(undefined) {
+        let count = norms.iter().filter(|norm| undefined(norm)).count();
+        return Err(Error::ZeroGradient { network: "limit function", index, norm: norms[index], count });
+    }
+    let scales: Vec<f64> = targets.iter().zip(&norms).map(|(y, norm)| epsilon * y / norm).collect();
+    Ok(DMatrix::from_fn(gradients.nrows(), gradients.ncols(), |row, n| scales[n] * gradients[(row, n)]))
+}
+
+/// r_n = p_n (scenario a) or x_n + p_n (scenario b).
+///
+/// # Errors
+/// Shapes that do not fit; a result that is not finite.
+pub fn perturbed_points(points: &Points, perturbations: &DMatrix<f64>, scenario: Scenario) -> Result<Points> {
+    if perturbations.shape() != points.as_columns().shape() {
+        return Err(Error::Shape {
+            name: "perturbations".into(),
+            found: format!("{} × {}", perturbations.ncols(), perturbations.nrows()),
+            expected: format!("{} × {}", points.count(), points.input_dim()),
+        });
+    }
+    let moved = match scenario {
+        Scenario::PerturbationOnly => perturbations.clone(),
+        Scenario::OnImage => points.as_columns() + perturbations,
+    };
+    Points::from_columns("perturbed points", moved)
+}
+
+/// The training set (r_n^∞, y'_n) of the perturbation-trained limit: perturbations along T∇F, plus ∇f_0 where the
+/// network does not start from zero (`initial_gradients`, d × N).
+///
+/// # Errors
+/// As [`perturbations`] and [`perturbed_points`].
+pub fn limit_training_set(
+    f: &Predictor,
+    points: &Points,
+    targets: &[f64],
+    epsilon: f64,
+    scenario: Scenario,
+    initial_gradients: Option<&DMatrix<f64>>,
+) -> Result<TrainingSet> {
+    let mut gradients = f.gradient(points)?;
+    if let Some(initial) = initial_gradients {
+        gradients += initial;
+    }
+    let perturbations = perturbations(&gradients, targets, epsilon)?;
+    TrainingSet::new(perturbed_points(points, &perturbations, scenario)?, targets.to_vec())
+}

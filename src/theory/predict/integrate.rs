@@ -1,0 +1,112 @@
+//! The dual equation of a general loss, by an adaptive Dormand–Prince pair of orders 5 and 4.
+
+use nalgebra::DMatrix;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::linalg::dot;
+use crate::loss::Loss;
+
+/// Error per step in α, relative to 1 + |α|.
+pub const DEFAULT_TOLERANCE: f64 = 1e-11;
+
+/// Butcher tableau of Dormand and Prince (1980); the last row of `STAGES` is the fifth-order solution itself.
+const STAGES: [&[f64]; 6] = [
+    &[1.0 / 5.0],
+    &[3.0 / 40.0, 9.0 / 40.0],
+    &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
+    &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
+    &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
+    &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
+];
+
+/// Fifth-order minus fourth-order weights.
+const ERROR: [f64; 7] =
+    [71.0 / 57600.0, 0.0, -71.0 / 16695.0, 71.0 / 1920.0, -17253.0 / 339_200.0, 22.0 / 525.0, -1.0 / 40.0];
+
+/// Steps after which the integration gives up.
+const STEP_LIMIT: usize = 1_000_000;
+
+/// Integrates α̇_k = g(y_k f_k), f = f_0 + (1/N) Θ (y∘α), from α = 0 to `time`.
+pub(super) fn dual_flow(
+    kernel: &DMatrix<f64>,
+    labels: &[f64],
+    initial: &[f64],
+    loss: &dyn Loss,
+    time: f64,
+    tolerance: f64,
+) -> Result<Vec<f64>> {
+    if !(tolerance > 0.0 && tolerance < 1.0) {
+        return Err(Error::Scalar { name: "tolerance", value: tolerance, expected: "a number in (0, 1)" });
+    }
+    let n = labels.len();
+    let force = |alpha: &[f64]| -> Vec<f64> {
+        let signed: Vec<f64> = alpha.iter().zip(labels).map(|(a, y)| a * y / n as f64).collect();
+        let columns = kernel.as_slice().par_chunks_exact(n).zip(labels.par_iter().zip(initial));
+        columns.map(|(column, (y, f))| loss.force(y * (f + dot(column, &signed)))).collect()
+    };
+    let mut alpha = vec![0.0; n];
+    if time == 0.0 {
+        return Ok(alpha);
+    }
+    let failed = |now: f64, reason| Err(Error::Integration { time: now, horizon: time, reason });
+    let mut now = 0.0;
+    let mut slopes: Vec<Vec<f64>> = vec![force(&alpha)];
+    let mut step = first_step(&slopes[0], time);
+    for _ in 0..STEP_LIMIT {
+        if now + step >= time || time - (now + step) < 1e-14 * time {
+            step = time - now;
+        }
+        for stage in &STAGES {
+            let point = combine(&alpha, step, stage, &slopes);
+            slopes.push(force(&point));
+        }
+        let error = weighted_error(&alpha, step, &slopes) / tolerance;
+        if error <= 1.0 {
+            alpha = combine(&alpha, step, STAGES[5], &slopes);
+            now += step;
+            if now >= time {
+                return Ok(alpha);
+            }
+            // First-same-as-last: the final stage is the next step's first.
+            slopes = vec![slopes.swap_remove(6)];
+        } else {
+            slopes.truncate(1);
+        }
+        // A force that is not finite gives a NaN error: the step is rejected and shrunk.
+        let factor = if error.is_finite() { 0.9 * error.max(1e-10).powf(-0.2) } else { 0.1 };
+        step *= factor.clamp(0.1, 5.0);
+        if !(step > 1e-14 * time) {
+            return failed(now, "the step size vanished: the force of the loss grows without bound");
+        }
+    }
+    failed(now, "too many steps: the equation is too stiff for this time")
+}
+
+/// A first step that changes α by about 10⁻³.
+fn first_step(slope: &[f64], time: f64) -> f64 {
+    let largest = slope.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
+    if largest > 0.0 { time.min(1e-3 / largest) } else { time }
+}
+
+fn combine(alpha: &[f64], step: f64, weights: &[f64], slopes: &[Vec<f64>]) -> Vec<f64> {
+    let mut point = alpha.to_vec();
+    for (weight, slope) in weights.iter().zip(slopes) {
+        point.iter_mut().zip(slope).for_each(|(p, s)| *p += step * weight * s);
+    }
+    point
+}
+
+/// The largest estimated error of the step over the coefficients, relative to 1 + |α|; NaN if one is not a number.
+fn weighted_error(alpha: &[f64], step: f64, slopes: &[Vec<f64>]) -> f64 {
+    let mut worst = 0.0_f64;
+    for (k, a) in alpha.iter().enumerate() {
+        let error: f64 = ERROR.iter().zip(slopes).map(|(weight, slope)| weight * slope[k]).sum::<f64>() * step;
+        let relative = error.abs() / (1.0 + a.abs());
+        if relative.is_nan() {
+            return f64::NAN;
+        }
+        worst = worst.max(relative);
+    }
+    worst
+}
