@@ -5,6 +5,7 @@
 //! - [`theory`]: closed forms of the infinite-width limit. Knows nothing of simulation;
 //! - [`network`]: networks of finite width and their training. Knows nothing of theory.
 
+pub mod data;
 pub mod error;
 mod linalg;
 pub mod loss;
