@@ -14,6 +14,10 @@ pub trait Loss: Sync {
     fn force_max(&self) -> Option<f64>;
     /// The name used in messages.
     fn name(&self) -> &str;
+    /// Whether g ≡ 1 (the identity loss): neurons then do not feel each other, and faster routes apply.
+    fn is_identity(&self) -> bool {
+        false
+    }
 }
 
 /// The losses that the crate ships.
@@ -68,6 +72,10 @@ impl Loss for StandardLoss {
             StandardLoss::Exponential => "exponential",
             StandardLoss::Squared => "squared",
         }
+    }
+
+    fn is_identity(&self) -> bool {
+        *self == StandardLoss::Identity
     }
 }
 

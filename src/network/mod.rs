@@ -1,9 +1,22 @@
 //! Two-layer networks of finite width, f(x) = Σ_i a_i φ(⟨w_i, x⟩ + b_i), and their training. Knows nothing of theory.
 //!
 //! The hidden layer (w_i, b_i) is trained, the readout a_i is frozen, as in the paper.
+//!
+//! - [`flow`]: exact gradient flow of the identity loss, at any width;
+//! - [`descent`]: full-batch gradient descent for every loss, as the reference experiments run it;
+//! - [`dense`]: outputs and input gradients;
+//! - [`perturb`]: adversarial perturbations against a trained network.
 
+pub mod dense;
+pub mod descent;
 pub mod flow;
 mod neurons;
+pub mod perturb;
+pub mod plateau;
 
+pub use dense::{initial_gradients, input_gradients, outputs, outputs_streamed};
+pub use descent::{Descent, Precision, Trained};
 pub use flow::{FlowOutcome, GradientFlow};
 pub use neurons::{Initialisation, Neurons, Readout, Weights};
+pub use perturb::adversarial_perturbations;
+pub use plateau::Plateau;

@@ -1,0 +1,80 @@
+//! Adversarial perturbations against a network of finite width.
+
+use nalgebra::DMatrix;
+
+use crate::error::{Error, Result};
+use crate::linalg::norm_squared;
+use crate::loss::Loss;
+use crate::problem::finite_positive;
+
+/// The normalised descent step of ℓ(y'_n f(x_n)) in the input, of length ε: p_n = −ε ∇_x ℓ/‖∇_x ℓ‖
+/// = ε sgn(g(y'_n f(x_n))) y'_n ∇f(x_n)/‖∇f(x_n)‖.
+///
+/// `gradients` are ∇f at the points (d × N, one column each), `outputs` the values f(x_n). For losses with g > 0
+/// (identity, logistic, exponential) the outputs do not matter; the squared loss flips the sign at margins above 1.
+/// The paper's code guards the norm by 10⁻¹²; here a vanishing gradient is an error, because its direction is undefined.
+///
+/// # Errors
+/// ε ≤ 0; numbers of outputs or targets that do not fit; a gradient or force that is zero or not finite.
+pub fn adversarial_perturbations(
+    gradients: &DMatrix<f64>,
+    outputs: &[f64],
+    targets: &[f64],
+    loss: &dyn Loss,
+    epsilon: f64,
+) -> Result<DMatrix<f64>> {
+    finite_positive("epsilon", epsilon)?;
+    for (name, found) in [("outputs", outputs.len()), ("targets", targets.len())] {
+        if found != gradients.ncols() {
+            let expected = format!("{}, one per gradient", gradients.ncols());
+            return Err(Error::Shape { name: name.into(), found: found.to_string(), expected });
+        }
+    }
+    let norms: Vec<f64> =
+        gradients.as_slice().chunks_exact(gradients.nrows()).map(|g| norm_squared(g).sqrt()).collect();
+    let signs: Vec<f64> = outputs.iter().zip(targets).map(|(f, y)| direction(loss.force(y * f))).collect();
+    let undefined = |n: &usize| !(norms[*n].is_finite() && norms[*n] > 0.0 && signs[*n] != 0.0);
+    if let Some(index) = (0..norms.len()).find(undefined) {
+        let count = (0..norms.len()).filter(undefined).count();
+        return Err(Error::ZeroGradient { network: "trained network", index, norm: norms[index], count });
+    }
+    Ok(DMatrix::from_fn(gradients.nrows(), gradients.ncols(), |row, n| {
+        epsilon * signs[n] * targets[n] * gradients[(row, n)] / norms[n]
+    }))
+}
+
+/// The sign of a force; a force that underflowed to zero at a huge margin has none, nor has one that is not a number.
+fn direction(force: f64) -> f64 {
+    if force > 0.0 {
+        1.0
+    } else if force < 0.0 {
+        -1.0
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::StandardLoss;
+
+    #[test]
+    fn perturbations_have_length_epsilon_and_the_targets_sign() {
+        let gradients = DMatrix::from_column_slice(2, 2, &[3.0, 4.0, 0.0, -2.0]);
+        let p = adversarial_perturbations(&gradients, &[0.5, 0.5], &[1.0, -1.0], &StandardLoss::Logistic, 0.5).unwrap();
+        assert_eq!(p.as_slice(), [0.3, 0.4, 0.0, 0.5]);
+        // Squared loss, margin 2 > 1: the descent step lowers the margin.
+        let p = adversarial_perturbations(&gradients, &[2.0, 0.5], &[1.0, -1.0], &StandardLoss::Squared, 0.5).unwrap();
+        assert_eq!(p.as_slice(), [-0.3, -0.4, 0.0, 0.5]);
+    }
+
+    #[test]
+    fn vanishing_gradients_are_reported_not_divided_by() {
+        let gradients = DMatrix::from_column_slice(2, 3, &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let result = adversarial_perturbations(&gradients, &[0.0; 3], &[1.0; 3], &StandardLoss::Identity, 0.5);
+        assert!(matches!(result, Err(Error::ZeroGradient { index: 1, count: 2, .. })));
+        let fits = adversarial_perturbations(&gradients, &[0.0; 2], &[1.0; 3], &StandardLoss::Identity, 0.5);
+        assert!(matches!(fits, Err(Error::Shape { .. })));
+    }
+}

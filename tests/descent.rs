@@ -1,0 +1,301 @@
+//! Gradient descent, outputs and gradients against plain implementations.
+
+use nalgebra::DMatrix;
+use perturbation_learning::error::Error;
+use perturbation_learning::loss::{Loss, StandardLoss};
+use perturbation_learning::network::{
+    Descent, GradientFlow, Initialisation, Neurons, Plateau, Precision, Readout, Trained, Weights, initial_gradients,
+    input_gradients, outputs, outputs_streamed,
+};
+use perturbation_learning::problem::{Points, Slope, TrainingSet};
+use perturbation_learning::random::Streams;
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+
+fn gaussian_set(seed: u64, count: usize, dim: usize) -> TrainingSet {
+    let mut rng = Streams::new(seed, "descent test data").stream(0);
+    let values = (0..count * dim).map(|_| StandardNormal.sample(&mut rng)).collect();
+    let labels = (0..count).map(|_| if rng.random::<bool>() { 1.0 } else { -1.0 }).collect();
+    TrainingSet::new(Points::from_rows("x", count, dim, values).unwrap(), labels).unwrap()
+}
+
+fn draw(dim: usize, width: usize) -> Neurons {
+    let streams = Streams::new(2, "descent test neurons");
+    Neurons::draw(dim, width, Initialisation::Standard, Readout::Gaussian, streams).unwrap()
+}
+
+/// The identity loss in disguise: forces the general route.
+struct Disguised;
+
+impl Loss for Disguised {
+    fn value(&self, margin: f64) -> f64 {
+        -margin
+    }
+    fn force(&self, _: f64) -> f64 {
+        1.0
+    }
+    fn force_max(&self) -> Option<f64> {
+        Some(1.0)
+    }
+    fn name(&self) -> &str {
+        "disguised"
+    }
+}
+
+struct Recipe {
+    slope: f64,
+    rate: f64,
+    steps: usize,
+    momentum: f64,
+    plateau: bool,
+}
+
+/// Descent exactly as written in the reference experiments: one weight at a time, no library.
+fn plain(recipe: &Recipe, weights: &Weights, train: &TrainingSet, loss: &dyn Loss) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let stride = train.input_dim() + 1;
+    let mut w = weights.hidden().to_vec();
+    let mut v = vec![0.0; w.len()];
+    let (mut rule, mut rate) = (Plateau::default(), recipe.rate);
+    let (mut losses, mut rates) = (Vec::new(), Vec::new());
+    for _ in 0..recipe.steps {
+        let mut gradient = vec![0.0; w.len()];
+        let mut total = 0.0;
+        for (x, y) in train.points().iter().zip(train.labels()) {
+            let x: Vec<f64> = x.iter().copied().chain([1.0]).collect();
+            let u: Vec<f64> = w.chunks(stride).map(|w| w.iter().zip(&x).map(|(w, x)| w * x).sum()).collect();
+            let phi = |u: f64| if u >= 0.0 { u } else { recipe.slope * u };
+            let f: f64 = u.iter().zip(weights.readout()).map(|(u, a)| a * phi(*u)).sum();
+            total += loss.value(y * f) / train.count() as f64;
+            for (i, (u, a)) in u.iter().zip(weights.readout()).enumerate() {
+                let derivative = if *u >= 0.0 { 1.0 } else { recipe.slope };
+                let factor = -loss.force(y * f) * y * a * derivative / train.count() as f64;
+                for (g, x) in gradient[i * stride..].iter_mut().zip(&x) {
+                    *g += factor * x;
+                }
+            }
+        }
+        losses.push(total);
+        rates.push(rate);
+        for ((w, v), g) in w.iter_mut().zip(&mut v).zip(&gradient) {
+            *v = recipe.momentum * *v + g;
+            *w -= rate * *v;
+        }
+        if recipe.plateau {
+            rate = rule.step(total, rate);
+        }
+    }
+    (w, losses, rates)
+}
+
+fn run(recipe: &Recipe, precision: Precision, neurons: &Neurons, train: &TrainingSet, loss: &dyn Loss) -> Trained {
+    let descent = Descent::new(recipe.rate, recipe.steps).unwrap().with_momentum(recipe.momentum).unwrap();
+    let descent = descent.with_plateau(recipe.plateau).with_precision(precision);
+    descent.train(neurons, Slope::new(recipe.slope).unwrap(), train, loss).unwrap()
+}
+
+/// Largest difference of two weight vectors relative to the largest weight.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    let scale = a.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    a.iter().zip(b).fold(0.0_f64, |m, (a, b)| m.max((a - b).abs())) / scale
+}
+
+fn recipes() -> Vec<Recipe> {
+    let mut all = Vec::new();
+    for slope in [0.0, 0.3] {
+        for (momentum, rate, steps) in [(0.0, 0.5, 60), (0.9, 0.2, 80)] {
+            for plateau in [false, true] {
+                all.push(Recipe { slope, rate, steps, momentum, plateau });
+            }
+        }
+    }
+    all
+}
+
+/// Every route agrees with the plain one. Both round: per step a weight moves by η times a sum of N terms, each rounded
+/// a few times, and errors add over the steps, so steps·N·ε relative to the largest weight is a bound up to the factor by
+/// which the dynamics amplifies (below 10 here: at most a few sign changes per neuron).
+#[test]
+fn all_routes_agree_with_the_plain_implementation() {
+    let train = gaussian_set(1, 25, 4);
+    let neurons = draw(4, 18);
+    for recipe in recipes() {
+        for loss in [&StandardLoss::Identity as &dyn Loss, &Disguised, &StandardLoss::Logistic, &StandardLoss::Squared]
+        {
+            let (weights, losses, rates) = plain(&recipe, &neurons.weights(), &train, loss);
+            for (precision, epsilon) in [(Precision::F64, f64::EPSILON), (Precision::F32, f64::from(f32::EPSILON))] {
+                let found = run(&recipe, precision, &neurons, &train, loss);
+                let bound = 10.0 * (recipe.steps * train.count()) as f64 * epsilon;
+                let error = distance(&weights, found.weights.hidden());
+                let what = format!("{} {precision:?} γ={} β={}", loss.name(), recipe.slope, recipe.momentum);
+                assert!(error <= bound, "{what}: {error:e} > {bound:e}");
+                assert!(distance(&losses, &found.losses) <= bound, "{what}: losses");
+                assert_eq!(rates, found.learning_rates, "{what}");
+                assert_eq!(neurons.weights().readout(), found.weights.readout(), "the readout is frozen");
+            }
+        }
+    }
+}
+
+/// The plateau rule does fire here.
+#[test]
+fn plateau_reductions_are_followed_exactly_by_both_routes() {
+    // Every point occurs with both labels: the loss settles at log 2 and stands still.
+    let points = gaussian_set(3, 10, 3).points().as_columns().as_slice().repeat(2);
+    let labels = (0..20).map(|n| if n < 10 { 1.0 } else { -1.0 }).collect();
+    let train = TrainingSet::new(Points::from_rows("x", 20, 3, points).unwrap(), labels).unwrap();
+    let neurons = draw(3, 10);
+    let recipe = Recipe { slope: 0.1, rate: 2.0, steps: 120, momentum: 0.5, plateau: true };
+    let (weights, losses, rates) = plain(&recipe, &neurons.weights(), &train, &StandardLoss::Logistic);
+    assert!(rates.iter().any(|r| *r < 1.0), "the rule never fired: {rates:?}");
+    let found = run(&recipe, Precision::F64, &neurons, &train, &StandardLoss::Logistic);
+    assert_eq!(rates, found.learning_rates);
+    assert!(distance(&losses, &found.losses) < 1e-9 && distance(&weights, found.weights.hidden()) < 1e-9);
+}
+
+/// An adversarial case for the identity loss with γ > 0 and contradicting labels: oscillating neurons make the loss
+/// rise and the optimistic schedule wrong, so it must be corrected.
+#[test]
+fn the_optimistic_schedule_corrects_itself() {
+    // One point with label −1 and positive readouts: u falls through 0 and is pushed on; a second with +1 pulls back.
+    let points = Points::from_rows("x", 2, 1, vec![1.0, 1.2]).unwrap();
+    let train = TrainingSet::new(points, vec![1.0, -1.0]).unwrap();
+    let mut reduced = 0;
+    for seed in 0..40 {
+        let streams = Streams::new(seed, "schedule");
+        let neurons = Neurons::draw(1, 3, Initialisation::Standard, Readout::Gaussian, streams).unwrap();
+        let recipe = Recipe { slope: 0.0, rate: 30.0, steps: 100, momentum: 0.9, plateau: true };
+        let (_, losses, rates) = plain(&recipe, &neurons.weights(), &train, &StandardLoss::Identity);
+        let found = run(&recipe, Precision::F64, &neurons, &train, &StandardLoss::Identity);
+        assert_eq!(rates, found.learning_rates, "seed {seed}");
+        reduced += usize::from(rates[99] < recipe.rate);
+        assert!(losses.iter().zip(&found.losses).all(|(a, b)| (a - b).abs() <= 1e-8 * (1.0 + a.abs())), "seed {seed}");
+    }
+    assert!(reduced > 0, "no schedule was ever corrected");
+}
+
+/// Sign changes in thousands: incremental forces must not drift from dense ones.
+#[test]
+fn many_sign_changes_do_not_let_the_fast_route_drift() {
+    let train = gaussian_set(5, 60, 10);
+    let neurons = draw(10, 8);
+    let recipe = Recipe { slope: 0.0, rate: 1.0, steps: 2000, momentum: 0.9, plateau: false };
+    let fast = run(&recipe, Precision::F64, &neurons, &train, &StandardLoss::Identity);
+    let dense = run(&recipe, Precision::F64, &neurons, &train, &Disguised);
+    let error = distance(dense.weights.hidden(), fast.weights.hidden());
+    assert!(error <= (recipe.steps * train.count()) as f64 * f64::EPSILON, "{error:e}");
+}
+
+/// Two neurons, two points, three steps, by hand. d = 1, x = (1, −1), y = (1, −1), γ = ½, a = (1, −1), η = 1, β = ½,
+/// w̃₁ = (1, 0), w̃₂ = (0, −1). u₁ = (1, −1), u₂ = (−1, −1).
+/// Force on w̃ = (a/2) Σ y φ' x̃: neuron 1: ½[1·(1,1) − ½·(−1,1)] = (¾, ¼); neuron 2: −½[½(1,1) − ½(−1,1)] = (−½, 0).
+/// Step 1: v = force: w̃₁ = (1¾, ¼), w̃₂ = (−½, −1). No sign changes: u₁ = (2, −1½), u₂ = (−1½, −½). Forces stay.
+/// Step 2: v₁ = 1.5·(¾, ¼), v₂ = 1.5·(−½, 0): w̃₁ = (2⅞, ⅝), w̃₂ = (−1¼, −1): u₂ = (−2¼, ¼): point 2 changes side.
+/// Neuron 2's force is now −½[½(1,1) − (−1,1)] = (−¾, ¼).
+/// Step 3: v₁ = 1.75·(¾, ¼), v₂ = ½·(−¾, 0) + (−¾, ¼): w̃₁ = (4 3/16, 1 1/16), w̃₂ = (−2⅜, −¾).
+#[test]
+fn three_steps_by_hand() {
+    let train = TrainingSet::new(Points::from_rows("x", 2, 1, vec![1.0, -1.0]).unwrap(), vec![1.0, -1.0]).unwrap();
+    let weights = Weights::new(&DMatrix::from_row_slice(1, 2, &[1.0, 0.0]), &[0.0, -1.0], vec![1.0, -1.0]).unwrap();
+    let recipe = Recipe { slope: 0.5, rate: 1.0, steps: 3, momentum: 0.5, plateau: false };
+    for loss in [&StandardLoss::Identity as &dyn Loss, &Disguised] {
+        let found = run(&recipe, Precision::F64, &Neurons::given(weights.clone()), &train, loss);
+        assert_eq!(found.weights.hidden(), [4.1875, 1.0625, -2.375, -0.75], "{}", loss.name());
+        // Step 1: f(x₁) = 1 + ½, f(x₂) = −½ + ½: loss −(1.5 − 0)/2.
+        assert_eq!(found.losses[0], -0.75);
+        assert_eq!(found.flow_time, 1.0 + 1.5 + 1.75);
+    }
+}
+
+/// f is exactly linear between kinks, so a difference over a step shorter than the way to the nearest kink is exact up
+/// to the rounding of f, 2(d+1+m)ε Σ|a||w̃||x̃| over the step.
+#[test]
+fn input_gradients_are_exact_finite_differences() {
+    let points = gaussian_set(7, 10, 3);
+    let weights = draw(3, 40).weights();
+    let slope = Slope::new(0.2).unwrap();
+    let gradient = input_gradients(&weights, slope, points.points()).unwrap();
+    for (n, x) in points.points().iter().enumerate() {
+        let kink = weights.hidden().chunks(4).map(|w| {
+            let u = w[0] * x[0] + w[1] * x[1] + w[2] * x[2] + w[3];
+            u.abs() / w[..3].iter().fold(0.0_f64, |m, v| m.max(v.abs()))
+        });
+        let step = 0.5 * kink.fold(1.0, f64::min);
+        for row in 0..3 {
+            let mut moved = [x.to_vec(), x.to_vec()];
+            moved[0][row] += step;
+            moved[1][row] -= step;
+            let values = outputs(&weights, slope, &Points::from_rows("x", 2, 3, moved.concat()).unwrap()).unwrap();
+            let difference = (values[0] - values[1]) / (moved[0][row] - moved[1][row]);
+            let scale: f64 = weights
+                .hidden()
+                .chunks(4)
+                .zip(weights.readout())
+                .map(|(w, a)| a.abs() * w.iter().map(|v| v.abs()).sum::<f64>())
+                .sum();
+            let bound = 2.0 * 44.0 * f64::EPSILON * scale * 4.0 / step;
+            assert!((difference - gradient[(row, n)]).abs() <= bound, "{n},{row}: {difference} {}", gradient[(row, n)]);
+        }
+    }
+}
+
+#[test]
+fn streamed_and_stored_networks_agree_bit_for_bit() {
+    let points = gaussian_set(8, 6, 3);
+    let neurons = draw(3, 5000);
+    let weights = neurons.weights();
+    let p = points.points();
+    assert_eq!(outputs(&weights, Slope::RELU, p).unwrap(), outputs_streamed(&neurons, Slope::RELU, p).unwrap());
+    assert_eq!(
+        input_gradients(&weights, Slope::RELU, p).unwrap(),
+        initial_gradients(&neurons, Slope::RELU, p).unwrap()
+    );
+    let flow = GradientFlow::new(&points, Slope::RELU, 0.0).unwrap().with_gradients().run(&neurons).unwrap();
+    let direct = outputs(&weights, Slope::RELU, p).unwrap();
+    assert!(flow.train_values.iter().zip(&direct).all(|(a, b)| (a - b).abs() < 5000.0 * f64::EPSILON));
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let train = gaussian_set(9, 30, 5);
+    let neurons = draw(5, 150);
+    let run_with = |threads: usize| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let recipe = Recipe { slope: 0.0, rate: 0.5, steps: 30, momentum: 0.9, plateau: true };
+            let mut bits = Vec::new();
+            for precision in [Precision::F32, Precision::F64] {
+                for loss in [StandardLoss::Identity, StandardLoss::Logistic] {
+                    let found = run(&recipe, precision, &neurons, &train, &loss);
+                    bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
+                    let gradient = input_gradients(&found.weights, Slope::RELU, train.points()).unwrap();
+                    bits.extend(gradient.iter().map(|v| v.to_bits()));
+                }
+            }
+            bits
+        })
+    };
+    let one = run_with(1);
+    assert_eq!(one, run_with(2));
+    assert_eq!(one, run_with(7));
+}
+
+#[test]
+fn edge_cases_and_bad_arguments() {
+    let one = TrainingSet::new(Points::from_rows("x", 1, 1, vec![0.0]).unwrap(), vec![1.0]).unwrap();
+    let recipe = Recipe { slope: 0.0, rate: 0.1, steps: 5, momentum: 0.0, plateau: false };
+    assert_eq!(run(&recipe, Precision::F64, &draw(1, 1), &one, &StandardLoss::Identity).losses.len(), 5);
+    let none = Recipe { steps: 0, ..recipe };
+    let found = run(&none, Precision::F64, &draw(1, 3), &one, &StandardLoss::Identity);
+    assert_eq!(found.weights, draw(1, 3).weights());
+    assert_eq!(found.flow_time, 0.0);
+
+    assert!(Descent::new(0.0, 1).is_err() && Descent::new(f64::NAN, 1).is_err());
+    assert!(Descent::new(1.0, 1).unwrap().with_momentum(1.0).is_err());
+    let descent = Descent::new(1.0, 1).unwrap();
+    let wrong = descent.train(&draw(2, 4), Slope::RELU, &one, &StandardLoss::Identity);
+    assert!(matches!(wrong, Err(Error::Shape { .. })));
+    let train = gaussian_set(4, 10, 3);
+    let diverging = Descent::new(1e200, 20).unwrap().train(&draw(3, 8), Slope::RELU, &train, &StandardLoss::Squared);
+    assert!(matches!(diverging, Err(Error::Diverged { .. })), "{diverging:?}");
+    let overflow = Descent::new(1e308, 20).unwrap().train(&draw(3, 8), Slope::RELU, &train, &StandardLoss::Identity);
+    assert!(matches!(overflow, Err(Error::Diverged { .. })), "{overflow:?}");
+}
