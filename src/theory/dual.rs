@@ -36,8 +36,8 @@ impl Pair {
         assert_eq!(x.len(), z.len(), "points of one space");
         let d = x.len() as f64;
         let inner = dot(x, z);
-        let distance = x.iter().zip(z).map(|(x, z)| (z - x) * (z - x)).sum::<f64>();
-        let sine_squared = distance / d + gram_determinant(x, z, inner) / (d * d);
+        let difference: Vec<f64> = x.iter().zip(z).map(|(x, z)| z - x).collect();
+        let sine_squared = norm_squared(&difference) / d + gram_determinant(x, z, inner) / (d * d);
         Self::from_parts(1.0 + inner / d, sine_squared.sqrt(), inner + 1.0)
     }
 
@@ -112,12 +112,6 @@ impl Pair {
     pub fn ntk_both_layers(&self, slope: Slope) -> f64 {
         self.ntk(slope) + self.value_dual(slope)
     }
-
-    /// −∂Φ/∂θ / √D, the factor of the gradient ∇_xΦ = factor·(z − ((1+c)/s²)x)/d; 0 at the kink θ = 0.
-    pub(super) fn gradient_factor(&self, slope: Slope) -> f64 {
-        let g = slope.value();
-        if self.sine_part > 0.0 { (1.0 - g) * (1.0 - g) / (2.0 * PI * self.sine_part) } else { 0.0 }
-    }
 }
 
 /// Supplements below this use the series of tan ψ − ψ; above, the difference loses at most a factor 50.
@@ -152,9 +146,10 @@ fn gram_determinant(x: &[f64], z: &[f64], inner: f64) -> f64 {
     // (anti)parallel points of equal length; for a much shorter point it would only add rounding.
     let (norm_short, sign) = (norm_x.min(norm_z), if inner >= 0.0 { 1.0 } else { -1.0 });
     let shift = if 4.0 * norm_short > norm { sign } else { 0.0 };
-    let e = short.iter().zip(long).map(|(s, l)| s - shift * l);
-    let along = e.clone().zip(long).map(|(e, l)| e * l).sum::<f64>() / norm;
-    norm * e.zip(long).map(|(e, l)| (e - along * l).powi(2)).sum::<f64>()
+    let mut e: Vec<f64> = short.iter().zip(long).map(|(s, l)| s - shift * l).collect();
+    let along = dot(&e, long) / norm;
+    e.iter_mut().zip(long).for_each(|(e, l)| *e -= along * l);
+    norm * norm_squared(&e)
 }
 
 #[cfg(test)]

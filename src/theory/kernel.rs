@@ -74,6 +74,41 @@ pub fn cross_gram(kernel: Kernel, slope: Slope, x: &Points, z: &Points) -> DMatr
     matrix
 }
 
+/// Two numbers per pair that the gradient needs, each count(x) × count(z): K·(1/√D), and that times 1 + c. Pairs of equal
+/// points give 0 (the kernel has a symmetric kink there).
+///
+/// # Panics
+/// If the dimensions differ.
+pub(super) fn boundary_factors(x: &Points, z: &Points) -> (DMatrix<f64>, DMatrix<f64>) {
+    assert_eq!(x.input_dim(), z.input_dim(), "points of one space");
+    let (n, d) = (x.count(), x.input_dim());
+    let (rows, cols) = (Side::new(x), Side::new(z));
+    let mut factors = DMatrix::zeros(n, z.count());
+    let mut along = DMatrix::zeros(n, z.count());
+    let panels = factors.as_mut_slice().par_chunks_mut(n * TILE).zip(along.as_mut_slice().par_chunks_mut(n * TILE));
+    panels.enumerate().for_each(|(panel, (factors, along))| {
+        let (first, count) = (panel * TILE, factors.len() / n);
+        let left = view(x.as_columns().as_slice(), d, n);
+        let right = view(&z.as_columns().as_slice()[first * d..][..count * d], d, count);
+        multiply(view_mut(along, n, count), Store::Replace, 1.0, left.transpose(), right);
+        for (offset, (factors, along)) in factors.chunks_exact_mut(n).zip(along.chunks_exact_mut(n)).enumerate() {
+            let norm = cols.scaled_norms[first + offset];
+            for (row, (factor, along)) in factors.iter_mut().zip(along).enumerate() {
+                let inner = *along;
+                let (_, mut sine, mut cosine, nearly_parallel) =
+                    angle_parts(rows.scaled_norms[row], norm, inner / d as f64);
+                if nearly_parallel {
+                    let pair = Pair::new(x.point(row), z.point(first + offset));
+                    (sine, cosine) = (pair.sine_part, pair.cosine_part);
+                }
+                *factor = if sine > 0.0 { (inner + 1.0) / sine } else { 0.0 };
+                *along = *factor * cosine;
+            }
+        }
+    });
+    (factors, along)
+}
+
 /// Points with their squared norms over d.
 struct Side<'a> {
     points: &'a Points,

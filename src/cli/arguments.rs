@@ -1,0 +1,187 @@
+//! Arguments that several commands share, and how their words become library types.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use perturbation_learning::data::{self, classes_to_signs};
+use perturbation_learning::loss::StandardLoss;
+use perturbation_learning::network::{Initialisation, Precision, Readout};
+use perturbation_learning::problem::{Points, Scenario, Slope, TrainingSet};
+use perturbation_learning::report::write_json;
+use serde::Serialize;
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Threads to use [default: all cores]. Results do not depend on it.
+    #[arg(long, value_name = "COUNT")]
+    pub threads: Option<NonZeroUsize>,
+    /// Seed of every random number of the run.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Write the result as JSON to FILE, or to standard output for "-".
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl Common {
+    /// Writes `result` where `--json` says.
+    pub fn write(&self, result: &impl Serialize) -> anyhow::Result<()> {
+        if let Some(path) = &self.json {
+            write_json(path, result)?;
+        }
+        Ok(())
+    }
+
+    /// Whether standard output belongs to the JSON document, so that no other word may go there.
+    pub fn json_on_stdout(&self) -> bool {
+        self.json.as_deref() == Some(Path::new("-"))
+    }
+}
+
+/// γ from the command line.
+pub fn parse_slope(text: &str) -> Result<Slope, String> {
+    let value: f64 = text.parse().map_err(|_| format!("'{text}' is not a number"))?;
+    Slope::new(value).map_err(|e| e.to_string())
+}
+
+/// A finite number ≥ 0 from the command line.
+pub fn parse_nonnegative(text: &str) -> Result<f64, String> {
+    parse_number(text, |v| v.is_finite() && v >= 0.0, "a finite number, at least 0")
+}
+
+/// A finite number > 0 from the command line.
+pub fn parse_positive(text: &str) -> Result<f64, String> {
+    parse_number(text, |v| v.is_finite() && v > 0.0, "a finite number above 0")
+}
+
+fn parse_number(text: &str, accept: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if accept(value) => Ok(value),
+        _ => Err(format!("expected {expected}")),
+    }
+}
+
+/// `--loss`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LossName {
+    /// ℓ(u) = −u, the paper's main setting.
+    Identity,
+    /// ℓ(u) = (1 − u)²/2.
+    Squared,
+    /// ℓ(u) = log(1 + exp(−u)).
+    Logistic,
+    /// ℓ(u) = exp(−u).
+    Exponential,
+}
+
+impl From<LossName> for StandardLoss {
+    fn from(name: LossName) -> Self {
+        match name {
+            LossName::Identity => StandardLoss::Identity,
+            LossName::Squared => StandardLoss::Squared,
+            LossName::Logistic => StandardLoss::Logistic,
+            LossName::Exponential => StandardLoss::Exponential,
+        }
+    }
+}
+
+/// `--init`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InitialisationName {
+    /// Independent neurons: the network starts from a random function that does not shrink with width.
+    Standard,
+    /// Pairs of neurons that cancel: the network starts from zero. The width must be even.
+    Antisymmetric,
+}
+
+impl From<InitialisationName> for Initialisation {
+    fn from(name: InitialisationName) -> Self {
+        match name {
+            InitialisationName::Standard => Initialisation::Standard,
+            InitialisationName::Antisymmetric => Initialisation::Antisymmetric,
+        }
+    }
+}
+
+/// `--readout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReadoutName {
+    /// N(0, 1/m).
+    Gaussian,
+    /// ±1/√m.
+    Rademacher,
+}
+
+impl From<ReadoutName> for Readout {
+    fn from(name: ReadoutName) -> Self {
+        match name {
+            ReadoutName::Gaussian => Readout::Gaussian,
+            ReadoutName::Rademacher => Readout::Rademacher,
+        }
+    }
+}
+
+/// `--scenario`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScenarioName {
+    /// Train g on the perturbation alone.
+    A,
+    /// Train g on the image plus the perturbation.
+    B,
+}
+
+impl From<ScenarioName> for Scenario {
+    fn from(name: ScenarioName) -> Self {
+        match name {
+            ScenarioName::A => Scenario::PerturbationOnly,
+            ScenarioName::B => Scenario::OnImage,
+        }
+    }
+}
+
+/// `--precision`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionName {
+    /// Single precision, as the paper's code (descent only).
+    F32,
+    /// Double precision.
+    F64,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Precision::F32,
+            PrecisionName::F64 => Precision::F64,
+        }
+    }
+}
+
+/// The user's own training and test arrays.
+#[derive(Debug, Args)]
+pub struct UserData {
+    /// Training points, N×d (.npy, .npz, .csv).
+    #[arg(long, value_name = "X")]
+    pub train: PathBuf,
+    /// Training labels, N values of exactly two kinds; the larger one becomes +1.
+    #[arg(long, value_name = "Y")]
+    pub labels: PathBuf,
+    /// Test points, M×d.
+    #[arg(long, value_name = "Z")]
+    pub test: PathBuf,
+}
+
+impl UserData {
+    /// Reads and checks all three.
+    pub fn read(&self) -> anyhow::Result<(TrainingSet, Points)> {
+        let points = data::read_points(&self.train)?;
+        let raw = data::read_labels(&self.labels)?;
+        let signs = classes_to_signs("labels", &raw).map_err(|e| e.in_file(&self.labels))?;
+        let train = TrainingSet::new(points, signs).map_err(|e| e.in_file(&self.labels))?;
+        let test = data::read_points(&self.test)?;
+        train.points().same_dimension("test points", &test).map_err(|e| e.in_file(&self.test))?;
+        Ok((train, test))
+    }
+}

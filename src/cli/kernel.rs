@@ -1,0 +1,82 @@
+//! `pertlearn kernel`: closed-form kernels as arrays.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use perturbation_learning::data;
+use perturbation_learning::problem::Slope;
+use perturbation_learning::theory::{Kernel, cross_gram, gram};
+use serde::Serialize;
+
+use super::Verdict;
+use super::arguments::{Common, parse_slope};
+
+/// Closed-form kernel matrix of given points.
+///
+/// Writes the matrix of the kernel between the rows of A (and the rows of B, if given): shape count(A) × count(B).
+#[derive(Debug, Args)]
+pub struct KernelArguments {
+    /// Points, one per row (.npy, .npz, .csv).
+    #[arg(long, value_name = "A")]
+    x: PathBuf,
+    /// Second set of points; without it the matrix is the symmetric one of A with itself.
+    #[arg(long, value_name = "B")]
+    z: Option<PathBuf>,
+    /// Slope γ of the leaky ReLU, in [0, 1).
+    #[arg(long, default_value = "0", value_parser = parse_slope, allow_negative_numbers = true)]
+    slope: Slope,
+    /// Which kernel.
+    #[arg(long, value_enum, default_value = "ntk")]
+    kind: KernelName,
+    /// Where to write the matrix (.npy or .csv).
+    #[arg(long, value_name = "K")]
+    out: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum KernelName {
+    /// Neural tangent kernel of the hidden layer: what this project trains.
+    Ntk,
+    /// Neural tangent kernel with the readout trained too, in NTK parameterisation.
+    NtkBothLayers,
+    /// E φ'(u)φ'(v).
+    DerivativeDual,
+    /// E φ(u)φ(v): the covariance of the output at initialisation.
+    ValueDual,
+}
+
+#[derive(Serialize)]
+struct KernelResult {
+    rows: usize,
+    columns: usize,
+    slope: f64,
+    kind: &'static str,
+    seconds: f64,
+}
+
+/// Computes and writes the matrix.
+pub fn run(arguments: &KernelArguments) -> anyhow::Result<Verdict> {
+    let x = data::read_points(&arguments.x)?;
+    let (kernel, kind) = match arguments.kind {
+        KernelName::Ntk => (Kernel::Ntk, "ntk"),
+        KernelName::NtkBothLayers => (Kernel::NtkBothLayers, "ntk-both-layers"),
+        KernelName::DerivativeDual => (Kernel::DerivativeDual, "derivative-dual"),
+        KernelName::ValueDual => (Kernel::ValueDual, "value-dual"),
+    };
+    let start = std::time::Instant::now();
+    let matrix = match &arguments.z {
+        None => gram(kernel, arguments.slope, &x),
+        Some(path) => {
+            let z = data::read_points(path)?;
+            x.same_dimension("z", &z).map_err(|e| e.in_file(path))?;
+            cross_gram(kernel, arguments.slope, &x, &z)
+        }
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    data::write_matrix(&arguments.out, &matrix)?;
+    let (rows, columns) = matrix.shape();
+    arguments.common.write(&KernelResult { rows, columns, slope: arguments.slope.value(), kind, seconds })?;
+    Ok(Verdict::Held)
+}

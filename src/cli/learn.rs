@@ -1,0 +1,248 @@
+//! `pertlearn learn`: one run of the whole experiment.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{ArgGroup, Args};
+use perturbation_learning::data::{
+    self, ClassPair, DataSet, Synthetic, classes_to_signs, fashion, labels_like, load_idx_directory, mnist, synthetic,
+};
+use perturbation_learning::experiment::learn::{Experiment, Outcome, Schedule, Training};
+use perturbation_learning::problem::{Slope, TrainingSet};
+use perturbation_learning::report::{RunRecord, Table, significant};
+use serde::Serialize;
+
+use super::Verdict;
+use super::arguments::{
+    Common, InitialisationName, LossName, PrecisionName, ReadoutName, ScenarioName, parse_nonnegative, parse_positive,
+    parse_slope,
+};
+
+/// Where the data come from: a name, a directory, or the user's arrays.
+#[derive(Debug, Args)]
+pub struct DataArguments {
+    /// Data: mnist, fashion (embedded), gauss, shifted-gauss (synthetic), or a directory with IDX files.
+    #[arg(long, value_name = "NAME|DIR", conflicts_with_all = ["train", "labels", "test"])]
+    pub data: Option<String>,
+    /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
+    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], requires = "data")]
+    pub classes: Option<Vec<u8>>,
+    /// Mean subtracted from pixel/255 of an IDX directory [default: the mean of its training images].
+    #[arg(long, requires = "data", allow_negative_numbers = true)]
+    pub pixel_mean: Option<f64>,
+    /// Input dimension d of synthetic data.
+    #[arg(long, value_name = "D", default_value_t = 100)]
+    pub input_dim: usize,
+    /// Number of training points N of synthetic data.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub train_count: usize,
+    /// Number of fresh test points of synthetic data.
+    #[arg(long, value_name = "M", default_value_t = 1000)]
+    pub test_count: usize,
+}
+
+impl DataArguments {
+    /// The named data set.
+    pub fn load(&self, name: &str, seed: u64) -> anyhow::Result<DataSet> {
+        let made = |kind| synthetic(kind, self.input_dim, self.train_count, self.test_count, seed);
+        Ok(match name {
+            "mnist" => mnist()?,
+            "fashion" => fashion()?,
+            "gauss" => made(Synthetic::Gauss)?,
+            "shifted-gauss" => made(Synthetic::ShiftedGauss)?,
+            directory => {
+                let path = PathBuf::from(directory);
+                if !path.is_dir() {
+                    bail!("--data {directory}: expected mnist, fashion, gauss, shifted-gauss or a directory");
+                }
+                let Some([positive, negative]) = self.classes.as_deref() else {
+                    bail!("--data {directory}: name the two classes of the directory, for instance --classes 1 2");
+                };
+                let classes = ClassPair { positive: *positive, negative: *negative };
+                load_idx_directory(&path, classes, self.pixel_mean)?
+            }
+        })
+    }
+}
+
+/// Run the perturbation-learning experiment once.
+///
+/// Trains f on the clean data, perturbs every training point against f towards a random target, trains g from a fresh
+/// initialisation on the perturbations (scenario a) or the perturbed points (b) with these targets as labels, and
+/// compares both with their infinite-width limits.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("method").required(true).args(["flow", "descent"])))]
+pub struct LearnArguments {
+    #[command(flatten)]
+    data: DataArguments,
+    /// Your own training points, N×d (.npy, .npz, .csv), instead of --data.
+    #[arg(long, value_name = "X", requires = "labels", requires = "test")]
+    train: Option<PathBuf>,
+    /// Labels of the training points: two values, the larger one becomes +1.
+    #[arg(long, value_name = "Y", requires = "train")]
+    labels: Option<PathBuf>,
+    /// Your own test points, M×d.
+    #[arg(long, value_name = "Z", requires = "train")]
+    test: Option<PathBuf>,
+    /// Labels of the test points.
+    #[arg(long, value_name = "YZ", requires = "train")]
+    test_labels: Option<PathBuf>,
+    /// What g is trained on: a, the perturbation alone; b, the perturbed point.
+    #[arg(long, value_enum)]
+    scenario: ScenarioName,
+    /// Length ε of every perturbation.
+    #[arg(long, value_name = "E", value_parser = parse_positive, allow_negative_numbers = true)]
+    epsilon: f64,
+    /// Number of hidden neurons m.
+    #[arg(long, value_name = "M")]
+    width: usize,
+    /// Pairing of the initial weights.
+    #[arg(long, value_enum, default_value = "standard")]
+    init: InitialisationName,
+    /// Distribution of the frozen readout.
+    #[arg(long, value_enum, default_value = "gaussian")]
+    readout: ReadoutName,
+    /// Slope γ of the leaky ReLU, in [0, 1).
+    #[arg(long, default_value = "0", value_parser = parse_slope, allow_negative_numbers = true)]
+    slope: Slope,
+    /// Train by exact gradient flow of the identity loss.
+    #[arg(long, requires = "time", requires = "time_perturbed")]
+    flow: bool,
+    /// Flow time of f.
+    #[arg(long, value_name = "T", value_parser = parse_nonnegative, conflicts_with = "descent", allow_negative_numbers = true)]
+    time: Option<f64>,
+    /// Flow time of g.
+    #[arg(long, value_name = "T2", value_parser = parse_nonnegative, conflicts_with = "descent", allow_negative_numbers = true)]
+    time_perturbed: Option<f64>,
+    /// Train by full-batch gradient descent.
+    #[arg(long, requires_all = ["learning_rate", "learning_rate_perturbed", "steps", "steps_perturbed"])]
+    descent: bool,
+    /// Learning rate of f.
+    #[arg(long, value_name = "LR", value_parser = parse_positive, conflicts_with = "flow", allow_negative_numbers = true)]
+    learning_rate: Option<f64>,
+    /// Learning rate of g.
+    #[arg(long, value_name = "LR2", value_parser = parse_positive, conflicts_with = "flow", allow_negative_numbers = true)]
+    learning_rate_perturbed: Option<f64>,
+    /// Steps of f.
+    #[arg(long, value_name = "K", conflicts_with = "flow")]
+    steps: Option<usize>,
+    /// Steps of g.
+    #[arg(long, value_name = "K2", conflicts_with = "flow")]
+    steps_perturbed: Option<usize>,
+    /// Momentum of both descents, in [0, 1).
+    #[arg(long, value_name = "B", default_value_t = 0.0, conflicts_with = "flow", allow_negative_numbers = true)]
+    momentum: f64,
+    /// Divide the learning rate by 10 when the loss has stopped falling for more than 10 steps.
+    #[arg(long, conflicts_with = "flow")]
+    plateau: bool,
+    /// Loss of both networks (gradient flow: identity only).
+    #[arg(long, value_enum, default_value = "identity")]
+    loss: LossName,
+    /// Floating-point type of the descent.
+    #[arg(long, value_enum, default_value = "f64", conflicts_with = "flow")]
+    precision: PrecisionName,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Serialize)]
+struct LearnResult {
+    #[serde(flatten)]
+    outcome: Outcome,
+    data: String,
+    width: usize,
+    epsilon: f64,
+    run: RunRecord,
+}
+
+/// Runs the experiment and prints it.
+pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
+    let start = std::time::Instant::now();
+    let data = arguments.data_set()?;
+    let experiment = Experiment {
+        width: arguments.width,
+        initialisation: arguments.init.into(),
+        readout: arguments.readout.into(),
+        slope: arguments.slope,
+        scenario: arguments.scenario.into(),
+        epsilon: arguments.epsilon,
+        training: arguments.training()?,
+        seed: arguments.common.seed,
+    };
+    let outcome = experiment.run(&data)?.outcome;
+    if !arguments.common.json_on_stdout() {
+        print(&outcome);
+    }
+    let run = RunRecord::new(arguments.common.seed, start.elapsed().as_secs_f64());
+    let (width, epsilon) = (arguments.width, arguments.epsilon);
+    arguments.common.write(&LearnResult { outcome, data: data.name, width, epsilon, run })?;
+    Ok(Verdict::Held)
+}
+
+impl LearnArguments {
+    fn data_set(&self) -> anyhow::Result<DataSet> {
+        let (Some(train), Some(labels), Some(test)) = (&self.train, &self.labels, &self.test) else {
+            let name = self.data.data.as_deref().context("give --data NAME, or --train, --labels and --test")?;
+            return self.data.load(name, self.common.seed);
+        };
+        let raw = data::read_labels(labels)?;
+        let signs = classes_to_signs("labels", &raw).map_err(|e| e.in_file(labels))?;
+        let set = TrainingSet::new(data::read_points(train)?, signs).map_err(|e| e.in_file(labels))?;
+        let points = data::read_points(test)?;
+        set.points().same_dimension("test points", &points).map_err(|e| e.in_file(test))?;
+        let mut test_labels = None;
+        if let Some(path) = &self.test_labels {
+            let signs = labels_like("test labels", &raw, &data::read_labels(path)?).map_err(|e| e.in_file(path))?;
+            if signs.len() != points.count() {
+                bail!("{}: {} labels; expected {}, one per test point", path.display(), signs.len(), points.count());
+            }
+            test_labels = Some(signs);
+        }
+        Ok(DataSet { name: "user".into(), train: set, test: points, test_labels })
+    }
+
+    fn training(&self) -> anyhow::Result<Training> {
+        if self.flow {
+            if self.loss != LossName::Identity {
+                bail!("--flow integrates the identity loss exactly; use --descent for other losses");
+            }
+            let (time, time_perturbed) = (self.time, self.time_perturbed);
+            return Ok(Training::Flow {
+                time: time.expect("clap requires the time"),
+                time_perturbed: time_perturbed.expect("clap requires the time of g"),
+            });
+        }
+        let schedule = |rate: Option<f64>, steps: Option<usize>| Schedule {
+            learning_rate: rate.expect("clap requires the learning rates"),
+            steps: steps.expect("clap requires the steps"),
+        };
+        Ok(Training::Descent {
+            clean: schedule(self.learning_rate, self.steps),
+            perturbed: schedule(self.learning_rate_perturbed, self.steps_perturbed),
+            momentum: self.momentum,
+            plateau: self.plateau,
+            loss: self.loss.into(),
+            precision: self.precision.into(),
+        })
+    }
+}
+
+fn print(outcome: &Outcome) {
+    let mut table = Table::new(&["", "f (clean data)", "g (perturbations)"]);
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let mut row = |name: &str, f: String, g: String| table.row(vec![name.into(), f, g]);
+    row("accuracy on the training points", percent(outcome.accuracy_clean), percent(outcome.accuracy_perturbed));
+    if let (Some(f), Some(g)) = (outcome.accuracy_clean_test, outcome.accuracy_perturbed_test) {
+        row("accuracy on the test points", percent(f), percent(g));
+    }
+    let number = |value| significant(value, 3);
+    row("size of the limit's change (rms)", number(outcome.limit_f_scale), number(outcome.limit_g_scale));
+    row("deviation from it (rms)", number(outcome.deviation_f), number(outcome.deviation_g));
+    row("size of the initial output (rms)", number(outcome.initial_f_scale), number(outcome.initial_g_scale));
+    row("training time", number(outcome.time), number(outcome.time_perturbed));
+    println!("{table}");
+    println!("agreement of f and g on the test points   {}", percent(outcome.agreement));
+    println!("  predicted by the infinite-width limits  {}", percent(outcome.agreement_limit));
+    println!("cosine of the perturbations to ∇F         {}", significant(outcome.cosine_limit_gradient, 4));
+    println!("  to the paper's weighted sum             {}", significant(outcome.cosine_weighted_sum, 4));
+}

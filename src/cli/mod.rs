@@ -1,0 +1,99 @@
+//! Arguments, dispatch and exit codes.
+
+mod arguments;
+mod kernel;
+mod learn;
+mod predict;
+mod train;
+mod verify;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Do wide two-layer networks learn from adversarial perturbations? Put the theorem to the test.
+///
+/// Without a command, `verify` runs: on real MNIST and Fashion-MNIST images (embedded in the program) it trains
+/// networks of growing width on clean data, trains others only on their adversarial perturbations with random labels,
+/// and compares both with the closed-form infinite-width predictions, with a verdict per claim.
+///
+/// Exit status: 0 if all is well (for verify: every claim held), 1 if a claim was rejected, 2 for unusable input.
+#[derive(Debug, Parser)]
+#[command(name = "pertlearn", version, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Kernel(kernel::KernelArguments),
+    Predict(predict::PredictArguments),
+    Train(train::TrainArguments),
+    Learn(learn::LearnArguments),
+    Verify(verify::VerifyArguments),
+}
+
+/// What a command has to say about the claims it checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing was rejected.
+    Held,
+    /// At least one claim was rejected.
+    Rejected,
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    match run(arguments.command) {
+        Ok(Verdict::Held) => ExitCode::SUCCESS,
+        Ok(Verdict::Rejected) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// `verify` is the default: it is put in front of arguments that name no command.
+fn parse() -> Result<Arguments, clap::Error> {
+    let mut words: Vec<_> = std::env::args_os().collect();
+    let command = Arguments::command();
+    let names_a_command = words.get(1).is_some_and(|first| {
+        let first = first.to_string_lossy();
+        command.get_subcommands().any(|c| c.get_name() == first)
+            || ["help", "--help", "-h", "--version", "-V"].contains(&first.as_ref())
+            // A word that is no option and no command is a typing error: clap's own message is best.
+            || !first.starts_with('-')
+    });
+    if !names_a_command {
+        words.insert(1, "verify".into());
+    }
+    Arguments::from_arg_matches(&command.try_get_matches_from(words)?)
+}
+
+fn run(command: Command) -> anyhow::Result<Verdict> {
+    let common = match &command {
+        Command::Kernel(arguments) => &arguments.common,
+        Command::Predict(arguments) => &arguments.common,
+        Command::Train(arguments) => &arguments.common,
+        Command::Learn(arguments) => &arguments.common,
+        Command::Verify(arguments) => &arguments.common,
+    };
+    if let Some(threads) = common.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
+        pool.build_global().context("cannot start the threads")?;
+    }
+    match command {
+        Command::Kernel(arguments) => kernel::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Learn(arguments) => learn::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+    }
+}

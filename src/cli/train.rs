@@ -1,0 +1,273 @@
+//! `pertlearn train`: one network of finite width on the user's data.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::{ArgGroup, Args};
+use nalgebra::DMatrix;
+use perturbation_learning::data;
+use perturbation_learning::loss::StandardLoss;
+use perturbation_learning::network::{
+    Descent, GradientFlow, Neurons, Weights, input_gradients, outputs, outputs_streamed,
+};
+use perturbation_learning::problem::{Points, Slope, TrainingSet};
+use perturbation_learning::random::Streams;
+use serde::Serialize;
+
+use super::Verdict;
+use super::arguments::{
+    Common, InitialisationName, LossName, PrecisionName, ReadoutName, UserData, parse_nonnegative, parse_positive,
+    parse_slope,
+};
+
+/// Train one network of finite width and evaluate it at test points.
+///
+/// Either by exact gradient flow of the identity loss (--flow --time T) or by full-batch gradient descent
+/// (--descent --learning-rate LR --steps K). The initial weights are drawn from the seed, or given.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("method").required(true).args(["flow", "descent"])))]
+pub struct TrainArguments {
+    #[command(flatten)]
+    data: UserData,
+    /// Number of hidden neurons m (not with given weights).
+    #[arg(long, value_name = "M", required_unless_present = "hidden")]
+    width: Option<usize>,
+    /// Pairing of the initial weights.
+    #[arg(long, value_enum, default_value = "standard")]
+    init: InitialisationName,
+    /// Distribution of the frozen readout.
+    #[arg(long, value_enum, default_value = "gaussian")]
+    readout: ReadoutName,
+    /// Slope γ of the leaky ReLU, in [0, 1).
+    #[arg(long, default_value = "0", value_parser = parse_slope, allow_negative_numbers = true)]
+    slope: Slope,
+    /// Training loss (gradient flow: identity only).
+    #[arg(long, value_enum, default_value = "identity")]
+    loss: LossName,
+    /// Exact gradient flow.
+    #[arg(long, requires = "time")]
+    flow: bool,
+    /// Flow time (= sum of the learning rates).
+    #[arg(long, value_name = "T", value_parser = parse_nonnegative, conflicts_with = "descent", allow_negative_numbers = true)]
+    time: Option<f64>,
+    /// Full-batch gradient descent.
+    #[arg(long, requires = "learning_rate", requires = "steps")]
+    descent: bool,
+    /// Learning rate of the descent.
+    #[arg(long, value_name = "LR", value_parser = parse_positive, conflicts_with = "flow", allow_negative_numbers = true)]
+    learning_rate: Option<f64>,
+    /// Number of descent steps.
+    #[arg(long, value_name = "K", conflicts_with = "flow")]
+    steps: Option<usize>,
+    /// Momentum of the descent, in [0, 1).
+    #[arg(long, value_name = "B", default_value_t = 0.0, conflicts_with = "flow", allow_negative_numbers = true)]
+    momentum: f64,
+    /// Divide the learning rate by 10 when the loss has stopped falling for more than 10 steps.
+    #[arg(long, conflicts_with = "flow")]
+    plateau: bool,
+    /// Floating-point type of the descent.
+    #[arg(long, value_enum, default_value = "f64", conflicts_with = "flow")]
+    precision: PrecisionName,
+    /// Given hidden weights, m×d, instead of drawn ones.
+    #[arg(long, value_name = "W", requires = "bias", requires = "readout_weights", conflicts_with = "width")]
+    hidden: Option<PathBuf>,
+    /// Given biases, m.
+    #[arg(long, value_name = "B", requires = "hidden")]
+    bias: Option<PathBuf>,
+    /// Given readout weights, m.
+    #[arg(long, value_name = "A", requires = "hidden")]
+    readout_weights: Option<PathBuf>,
+    /// Where to write the M outputs after training.
+    #[arg(long, value_name = "F")]
+    out: PathBuf,
+    /// Where to write the M outputs before training.
+    #[arg(long, value_name = "F0")]
+    initial_out: Option<PathBuf>,
+    /// Where to write the input gradients after training at the training points, N×d.
+    #[arg(long, value_name = "G")]
+    gradient_out: Option<PathBuf>,
+    /// Directory for the trained weights: hidden.npy (m×d), bias.npy, readout.npy (m each).
+    #[arg(long, value_name = "DIR")]
+    weights_out: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Serialize)]
+struct TrainResult {
+    width: usize,
+    train_count: usize,
+    test_count: usize,
+    input_dim: usize,
+    method: &'static str,
+    /// Gradient-flow time (= sum of the learning rates, momentum included).
+    time: f64,
+    accuracy_train: f64,
+    /// Exact flow only: share of neurons and training points with a sign change.
+    flip_share: Option<f64>,
+    /// Exact flow only: sign changes and arrivals at sliding sets.
+    events: Option<u64>,
+    /// Exact flow only: neuron-sample pairs sliding at the end.
+    sliding: Option<u64>,
+    /// Exact flow only: neurons whose flow is not unique.
+    undecided: Option<u64>,
+    /// Descent only: training loss before the first and the last step.
+    first_loss: Option<f64>,
+    /// See `first_loss`.
+    last_loss: Option<f64>,
+    /// Descent only: learning rate of the last step.
+    last_learning_rate: Option<f64>,
+}
+
+/// Everything a training method yields for the files.
+struct Trained {
+    initial: Vec<f64>,
+    values: Vec<f64>,
+    gradients: Option<DMatrix<f64>>,
+    weights: Option<Weights>,
+    result: TrainResult,
+}
+
+/// Trains and writes the files.
+pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
+    let loss = StandardLoss::from(arguments.loss);
+    if arguments.flow && loss != StandardLoss::Identity {
+        bail!("--flow integrates the identity loss exactly; use --descent for other losses");
+    }
+    let (train, test) = arguments.data.read()?;
+    let neurons = arguments.neurons(train.input_dim())?;
+    let trained = if arguments.flow {
+        arguments.flow(&train, &test, &neurons)?
+    } else {
+        arguments.descend(&train, &test, &neurons, loss)?
+    };
+    data::write_vector(&arguments.out, &trained.values)?;
+    if let Some(path) = &arguments.initial_out {
+        data::write_vector(path, &trained.initial)?;
+    }
+    if let (Some(path), Some(gradients)) = (&arguments.gradient_out, &trained.gradients) {
+        data::write_point_columns(path, gradients)?;
+    }
+    if let (Some(directory), Some(weights)) = (&arguments.weights_out, &trained.weights) {
+        write_weights(directory, weights)?;
+    }
+    arguments.common.write(&trained.result)?;
+    Ok(Verdict::Held)
+}
+
+fn write_weights(directory: &Path, weights: &Weights) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory)
+        .map_err(|source| perturbation_learning::Error::Io { path: directory.into(), source })?;
+    let d = weights.input_dim();
+    let rows = weights.hidden().chunks_exact(d + 1);
+    let hidden = DMatrix::from_iterator(d, weights.width(), rows.clone().flat_map(|row| row[..d].iter().copied()));
+    let bias: Vec<f64> = rows.map(|row| row[d]).collect();
+    data::write_point_columns(&directory.join("hidden.npy"), &hidden)?;
+    data::write_vector(&directory.join("bias.npy"), &bias)?;
+    data::write_vector(&directory.join("readout.npy"), weights.readout())?;
+    Ok(())
+}
+
+impl TrainArguments {
+    fn neurons(&self, input_dim: usize) -> anyhow::Result<Neurons> {
+        if let (Some(hidden), Some(bias), Some(readout)) = (&self.hidden, &self.bias, &self.readout_weights) {
+            let matrix = data::read_points(hidden)?;
+            if matrix.input_dim() != input_dim {
+                bail!(
+                    "{}: hidden weights have shape {} × {}; expected m × {input_dim}, as the training points",
+                    hidden.display(),
+                    matrix.count(),
+                    matrix.input_dim()
+                );
+            }
+            let weights = Weights::new(matrix.as_columns(), &data::read_vector(bias)?, data::read_vector(readout)?)?;
+            return Ok(Neurons::given(weights));
+        }
+        let width = self.width.expect("clap requires a width unless weights are given");
+        let streams = Streams::new(self.common.seed, "f/neurons");
+        Ok(Neurons::draw(input_dim, width, self.init.into(), self.readout.into(), streams)?)
+    }
+
+    fn result(
+        &self,
+        train: &TrainingSet,
+        test: &Points,
+        neurons: &Neurons,
+        on_train: &[f64],
+        time: f64,
+    ) -> TrainResult {
+        TrainResult {
+            width: neurons.width(),
+            train_count: train.count(),
+            test_count: test.count(),
+            input_dim: train.input_dim(),
+            method: if self.flow { "flow" } else { "descent" },
+            time,
+            accuracy_train: perturbation_learning::experiment::learn::accuracy(on_train, train.labels()),
+            flip_share: None,
+            events: None,
+            sliding: None,
+            undecided: None,
+            first_loss: None,
+            last_loss: None,
+            last_learning_rate: None,
+        }
+    }
+
+    fn flow(&self, train: &TrainingSet, test: &Points, neurons: &Neurons) -> anyhow::Result<Trained> {
+        let time = self.time.expect("clap requires a time with --flow");
+        let mut flow = GradientFlow::new(train, self.slope, time)?.with_test(test)?;
+        if self.gradient_out.is_some() {
+            flow = flow.with_gradients();
+        }
+        if self.weights_out.is_some() {
+            flow = flow.keep_weights();
+        }
+        let outcome = flow.run(neurons)?;
+        let result = TrainResult {
+            flip_share: Some(outcome.flip_share),
+            events: Some(outcome.events),
+            sliding: Some(outcome.sliding),
+            undecided: Some(outcome.undecided),
+            ..self.result(train, test, neurons, &outcome.train_values, time)
+        };
+        Ok(Trained {
+            initial: outcome.initial_test_values,
+            values: outcome.test_values,
+            gradients: outcome.gradients,
+            weights: outcome.weights,
+            result,
+        })
+    }
+
+    fn descend(
+        &self,
+        train: &TrainingSet,
+        test: &Points,
+        neurons: &Neurons,
+        loss: StandardLoss,
+    ) -> anyhow::Result<Trained> {
+        let learning_rate = self.learning_rate.expect("clap requires a learning rate with --descent");
+        let steps = self.steps.expect("clap requires steps with --descent");
+        let descent = Descent::new(learning_rate, steps)?
+            .with_momentum(self.momentum)?
+            .with_plateau(self.plateau)
+            .with_precision(self.precision.into());
+        let trained = descent.train(neurons, self.slope, train, &loss)?;
+        let on_train = outputs(&trained.weights, self.slope, train.points())?;
+        let result = TrainResult {
+            first_loss: trained.losses.first().copied(),
+            last_loss: trained.losses.last().copied(),
+            last_learning_rate: trained.learning_rates.last().copied(),
+            ..self.result(train, test, neurons, &on_train, trained.flow_time)
+        };
+        let wanted = self.gradient_out.is_some();
+        Ok(Trained {
+            initial: outputs_streamed(neurons, self.slope, test)?,
+            values: outputs(&trained.weights, self.slope, test)?,
+            gradients: wanted.then(|| input_gradients(&trained.weights, self.slope, train.points())).transpose()?,
+            weights: Some(trained.weights),
+            result,
+        })
+    }
+}

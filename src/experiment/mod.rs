@@ -1,0 +1,8 @@
+//! Where theory and network meet: the perturbation-learning experiment, and the verification of its limits.
+//!
+//! - [`learn`]: train f, perturb against f with random targets, train g on the perturbations, compare both with their
+//!   infinite-width limits;
+//! - [`verify`]: the same for growing widths and several networks each, with a verdict per claim.
+
+pub mod learn;
+pub mod verify;

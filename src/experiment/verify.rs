@@ -1,0 +1,277 @@
+//! The main job: networks of growing width beside their infinite-width limits, with a verdict per claim.
+//!
+//! For each data set the targets y'_n are drawn once, so that with antisymmetric initialisation everything but the
+//! networks' weights is fixed and the limits F, ∇F and G are three fixed functions. Each width then gets several
+//! independent networks; every claim is decided by a test over these networks with a stated false-alarm probability.
+
+mod claims;
+mod measure;
+
+use serde::Serialize;
+
+use crate::data::DataSet;
+use crate::error::{Error, Result};
+use crate::network::Readout;
+use crate::problem::{Slope, finite_positive};
+
+pub use claims::{Claim, Verdict};
+pub use measure::{Cell, Limits, StandardCell};
+
+/// One data set with the times and lengths at which the claims say something on it.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The data.
+    pub data: DataSet,
+    /// T, the training time of f.
+    pub time: f64,
+    /// T', the training time of g.
+    pub time_perturbed: f64,
+    /// ε of scenario a (perturbation only).
+    pub epsilon_alone: f64,
+    /// ε of scenario b (on the image).
+    pub epsilon_on_image: f64,
+}
+
+/// What to verify.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    /// Widths m, at least three, even, ascending.
+    pub widths: Vec<usize>,
+    /// Independent networks per width, at least two.
+    pub networks: usize,
+    /// γ.
+    pub slope: Slope,
+    /// Distribution of the frozen readout.
+    pub readout: Readout,
+    /// Seed of every random stream.
+    pub seed: u64,
+}
+
+/// The probability that a run of `verify` rejects a claim that is true, over all claims and data sets together.
+pub const FALSE_ALARM: f64 = 1e-3;
+
+/// Everything found on one data set.
+#[derive(Debug, Clone, Serialize)]
+pub struct DataReport {
+    /// The data set's name.
+    pub data: String,
+    /// N.
+    pub train_count: usize,
+    /// M.
+    pub test_count: usize,
+    /// d.
+    pub input_dim: usize,
+    /// T.
+    pub time: f64,
+    /// T'.
+    pub time_perturbed: f64,
+    /// ε of scenario a.
+    pub epsilon_alone: f64,
+    /// ε of scenario b.
+    pub epsilon_on_image: f64,
+    /// Σ y'_n of the targets.
+    pub target_sum: f64,
+    /// Figures of the limits alone.
+    pub limits: LimitSummary,
+    /// Per width: means over the networks (antisymmetric initialisation).
+    pub widths: Vec<WidthSummary>,
+    /// Per width: means over the networks (standard initialisation).
+    pub standard: Vec<StandardSummary>,
+    /// The verdicts.
+    pub claims: Vec<Claim>,
+    /// Every network's figures.
+    pub cells: Vec<Cell>,
+    /// Every network's figures under standard initialisation.
+    pub standard_cells: Vec<StandardCell>,
+}
+
+/// Figures of the infinite-width limits.
+#[derive(Debug, Clone, Serialize)]
+pub struct LimitSummary {
+    /// Accuracy of sgn F on the test points, if they have labels.
+    pub accuracy_f: Option<f64>,
+    /// The same of sgn G, scenario a.
+    pub accuracy_g_alone: Option<f64>,
+    /// The same of sgn G, scenario b.
+    pub accuracy_g_on_image: Option<f64>,
+    /// Share of test points with sgn F = sgn G, scenario a.
+    pub agreement_alone: f64,
+    /// Share of test points with sgn F = sgn G, scenario b.
+    pub agreement_on_image: f64,
+    /// Median over the test points of the margin |T·F|.
+    pub margin_f: f64,
+    /// Median of |T'·G|, scenario a.
+    pub margin_g_alone: f64,
+    /// Median of |T'·G|, scenario b.
+    pub margin_g_on_image: f64,
+    /// Root mean square over test points of the predicted standard deviation of √m·(f_T − T·F).
+    pub predicted_deviation: f64,
+    /// Mean over the training points of |cos(v, ∇F)|: how far the paper's weighted sum is from the limit direction.
+    pub cosine_weighted_sum_limit: f64,
+}
+
+/// Means over the networks of one width.
+#[derive(Debug, Clone, Serialize)]
+pub struct WidthSummary {
+    /// m.
+    pub width: usize,
+    /// Root mean square of f_T − T·F, relative to that of T·F.
+    pub deviation_f: f64,
+    /// (f_T − T·F)² over its predicted variance, mean: 1 if the constant is right.
+    pub variance_ratio: f64,
+    /// Root mean square of ∇f_T − T·∇F relative to that of T·∇F.
+    pub deviation_gradient: f64,
+    /// Mean cosine between perturbation and its limit.
+    pub cosine_limit_gradient: f64,
+    /// Mean |cos| between perturbation and the paper's weighted sum.
+    pub cosine_weighted_sum: f64,
+    /// Root mean square of g − T'·G relative to that of T'·G, scenario a.
+    pub deviation_g_alone: f64,
+    /// The same, scenario b.
+    pub deviation_g_on_image: f64,
+    /// Share of test points with sgn f = sgn g, scenario a.
+    pub agreement_alone: f64,
+    /// The same, scenario b.
+    pub agreement_on_image: f64,
+    /// Accuracy of g on the clean training data, scenario a.
+    pub accuracy_perturbed_alone: f64,
+    /// Accuracy of g on the clean training data, scenario b.
+    pub accuracy_perturbed_on_image: f64,
+    /// Share of neurons and training points of f with a sign change.
+    pub flip_share: f64,
+}
+
+/// Means over the networks of one width, standard initialisation.
+#[derive(Debug, Clone, Serialize)]
+pub struct StandardSummary {
+    /// m.
+    pub width: usize,
+    /// Mean of f_0² over its exact expectation Σ(z, z): 1 at every width.
+    pub initial_output_ratio: f64,
+    /// Mean of ‖∇f_0‖² over its exact expectation (1+γ²)/2: 1 at every width.
+    pub initial_gradient_ratio: f64,
+    /// Mean |cos| between perturbation and ∇F.
+    pub cosine_limit_gradient: f64,
+    /// What ∇f_0 of constant size leaves of it: the mean of T‖∇F‖/√(T²‖∇F‖² + (1+γ²)/2).
+    pub cosine_predicted: f64,
+}
+
+impl Verification {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// Fewer than three widths, an odd width, widths that do not ascend; fewer than two networks.
+    pub fn check(&self) -> Result<()> {
+        if self.widths.len() < 3 {
+            let found = format!("{} widths", self.widths.len());
+            return Err(Error::Shape {
+                name: "widths".into(),
+                found,
+                expected: "at least three, to fit a rate".into(),
+            });
+        }
+        for pair in self.widths.windows(2) {
+            if pair[0] >= pair[1] {
+                let value = pair[1] as f64;
+                return Err(Error::Scalar { name: "width", value, expected: "widths in ascending order" });
+            }
+        }
+        if let Some(&odd) = self.widths.iter().find(|&&m| m == 0 || !m.is_multiple_of(2)) {
+            let expected = "a positive even number (antisymmetric pairs)";
+            return Err(Error::Scalar { name: "width", value: odd as f64, expected });
+        }
+        if self.networks < 2 {
+            let value = self.networks as f64;
+            return Err(Error::Scalar { name: "networks", value, expected: "at least 2, to estimate a spread" });
+        }
+        Ok(())
+    }
+
+    /// Networks that a run on one data set trains (steps of the progress bar).
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        2 * self.widths.len() * self.networks
+    }
+
+    /// Verifies every claim on one of `data_sets` data sets (their number divides the error budget). `step` is called
+    /// after each network pair.
+    ///
+    /// # Errors
+    /// Parameters outside their domains; a vanishing gradient of the limit function.
+    pub fn run(&self, setting: &Setting, data_sets: usize, step: &dyn Fn()) -> Result<DataReport> {
+        self.check()?;
+        for (name, value) in [("time", setting.time), ("time of g", setting.time_perturbed)] {
+            finite_positive(name, value)?;
+        }
+        let limits = Limits::new(self, setting)?;
+        let mut cells = Vec::new();
+        let mut standard_cells = Vec::new();
+        for &width in &self.widths {
+            for network in 0..self.networks {
+                cells.push(measure::antisymmetric(self, setting, &limits, width, network)?);
+                step();
+                standard_cells.push(measure::standard(self, setting, &limits, width, network)?);
+                step();
+            }
+        }
+        let claims = claims::decide(self, &cells, &standard_cells, FALSE_ALARM / data_sets as f64);
+        Ok(DataReport {
+            data: setting.data.name.clone(),
+            train_count: setting.data.train.count(),
+            test_count: setting.data.test.count(),
+            input_dim: setting.data.train.input_dim(),
+            time: setting.time,
+            time_perturbed: setting.time_perturbed,
+            epsilon_alone: setting.epsilon_alone,
+            epsilon_on_image: setting.epsilon_on_image,
+            target_sum: limits.targets().iter().sum(),
+            limits: limits.summary(setting),
+            widths: self.widths.iter().map(|&m| WidthSummary::of(m, &cells)).collect(),
+            standard: self.widths.iter().map(|&m| StandardSummary::of(m, &standard_cells, &limits)).collect(),
+            claims,
+            cells,
+            standard_cells,
+        })
+    }
+}
+
+/// Mean of one figure over the items of one width.
+fn mean_of<T>(items: &[T], keep: impl Fn(&T) -> bool, figure: impl Fn(&T) -> f64) -> f64 {
+    let values: Vec<f64> = items.iter().filter(|item| keep(item)).map(figure).collect();
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+impl WidthSummary {
+    fn of(width: usize, cells: &[Cell]) -> Self {
+        let mean = |figure: fn(&Cell) -> f64| mean_of(cells, |cell| cell.width == width, figure);
+        let root = |figure: fn(&Cell) -> f64| mean(figure).sqrt();
+        WidthSummary {
+            width,
+            deviation_f: root(|c| c.deviation_f.powi(2)),
+            variance_ratio: mean(|c| c.variance_ratio),
+            deviation_gradient: root(|c| c.deviation_gradient.powi(2)),
+            cosine_limit_gradient: mean(|c| c.cosine_limit_gradient),
+            cosine_weighted_sum: mean(|c| c.cosine_weighted_sum),
+            deviation_g_alone: root(|c| c.alone.deviation.powi(2)),
+            deviation_g_on_image: root(|c| c.on_image.deviation.powi(2)),
+            agreement_alone: mean(|c| c.alone.agreement),
+            agreement_on_image: mean(|c| c.on_image.agreement),
+            accuracy_perturbed_alone: mean(|c| c.alone.accuracy_train),
+            accuracy_perturbed_on_image: mean(|c| c.on_image.accuracy_train),
+            flip_share: mean(|c| c.flip_share),
+        }
+    }
+}
+
+impl StandardSummary {
+    fn of(width: usize, cells: &[StandardCell], limits: &Limits) -> Self {
+        let mean = |figure: fn(&StandardCell) -> f64| mean_of(cells, |cell| cell.width == width, figure);
+        StandardSummary {
+            width,
+            initial_output_ratio: mean(|c| c.initial_output_ratio),
+            initial_gradient_ratio: mean(|c| c.initial_gradient_ratio),
+            cosine_limit_gradient: mean(|c| c.cosine_limit_gradient),
+            cosine_predicted: limits.cosine_predicted(),
+        }
+    }
+}

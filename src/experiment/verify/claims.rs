@@ -1,0 +1,181 @@
+//! The claims and how they are decided.
+//!
+//! Every claim is an interval for one number, computed from independent networks, against the range that theory allows.
+//! Rates: where theory gives a leading power m^{−α} and a next one m^{−β}, the slope of the fitted line lies between −β
+//! and −α at any finite width, so this is the range; the interval is Student's, on the logarithms.
+
+use serde::Serialize;
+
+use super::{Cell, StandardCell, Verification};
+use crate::stats::{fit_rate, mean_interval};
+
+/// What a test says about a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The data agree with the claim, and would not with its contrary.
+    Held,
+    /// The data contradict the claim at the stated error probability.
+    Rejected,
+    /// The data contradict neither: more networks or widths are needed.
+    Undecided,
+}
+
+/// A claim with what was measured, what theory says, and the verdict.
+#[derive(Debug, Clone, Serialize)]
+pub struct Claim {
+    /// A short stable name.
+    pub id: &'static str,
+    /// The claim in words.
+    pub statement: String,
+    /// The number that decides it.
+    pub estimate: f64,
+    /// Its interval at the claim's error probability.
+    pub interval: [f64; 2],
+    /// The range that theory allows; null for an open end.
+    pub expected: [Option<f64>; 2],
+    /// Probability with which this test rejects the claim if it is true.
+    pub error_probability: f64,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// What the decision asks of the interval.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// Held if interval and range meet, rejected otherwise.
+    Meets,
+    /// Held if the whole interval lies in the range, rejected if they do not meet, undecided between.
+    Inside,
+}
+
+impl Claim {
+    fn new(
+        id: &'static str,
+        statement: &str,
+        estimate: f64,
+        interval: (f64, f64),
+        expected: [Option<f64>; 2],
+        error_probability: f64,
+        rule: Rule,
+    ) -> Self {
+        let (low, high) = (expected[0].unwrap_or(f64::NEG_INFINITY), expected[1].unwrap_or(f64::INFINITY));
+        let meets = interval.0 <= high && interval.1 >= low;
+        let inside = interval.0 >= low && interval.1 <= high;
+        let verdict = match rule {
+            _ if !meets => Verdict::Rejected,
+            Rule::Inside if !inside => Verdict::Undecided,
+            _ => Verdict::Held,
+        };
+        let (statement, interval) = (statement.to_string(), [interval.0, interval.1]);
+        Claim { id, statement, estimate, interval, expected, error_probability, verdict }
+    }
+}
+
+/// Decides all claims; together they reject a true one with probability at most `error`.
+pub(super) fn decide(run: &Verification, cells: &[Cell], standard: &[StandardCell], error: f64) -> Vec<Claim> {
+    let share = error / CLAIMS as f64;
+    let rate = |id, statement: &str, range: [f64; 2], figure: fn(&Cell) -> f64| {
+        let points: Vec<(f64, f64)> = cells.iter().map(|cell| (cell.width as f64, figure(cell))).collect();
+        fit_rate(&points).map(|fit| {
+            let range = [Some(range[0]), Some(range[1])];
+            Claim::new(id, statement, fit.slope, fit.interval(share), range, share, Rule::Meets)
+        })
+    };
+    let mut claims: Vec<Claim> = [
+        rate("function_rate", "f_T − T·F falls like m^(−1/2)", [-0.75, -0.5], |c| c.deviation_f),
+        rate("gradient_rate", "∇f_T − T·∇F falls like m^(−1/4), at most m^(−1/2)", [-0.5, -0.25], |c| {
+            c.deviation_gradient
+        }),
+        rate(
+            "direction_rate",
+            "1 − cos(perturbation, ∇F) falls like m^(−1/2), at most m^(−1)",
+            [-1.0, -0.5],
+            |c| 1.0 - c.cosine_limit_gradient,
+        ),
+        rate("g_rate_alone", "g − T'·G falls, at least like m^(−1/4) (perturbation alone)", [-0.75, -0.25], |c| {
+            c.alone.deviation
+        }),
+        rate("g_rate_on_image", "g − T'·G falls, at least like m^(−1/4) (on the image)", [-0.75, -0.25], |c| {
+            c.on_image.deviation
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+
+    let ratios: Vec<f64> = cells.iter().map(|cell| cell.variance_ratio).collect();
+    claims.push(Claim::new(
+        "function_variance",
+        "(f_T − T·F)² has the predicted variance: mean ratio 1",
+        mean(&ratios),
+        mean_interval(&ratios, share),
+        [Some(1.0), Some(1.0)],
+        share,
+        Rule::Meets,
+    ));
+    claims.push(fewer_mismatches(run, "agreement_alone", "alone", cells, share, |c| c.alone.mismatch));
+    claims.push(fewer_mismatches(run, "agreement_on_image", "on the image", cells, share, |c| c.on_image.mismatch));
+
+    let gradients: Vec<f64> = standard.iter().map(|cell| cell.initial_gradient_ratio).collect();
+    claims.push(Claim::new(
+        "initial_gradient",
+        "standard initialisation: ‖∇f_0‖² stays at (1+γ²)/2 for every width: mean ratio 1",
+        mean(&gradients),
+        mean_interval(&gradients, share),
+        [Some(1.0), Some(1.0)],
+        share,
+        Rule::Meets,
+    ));
+    let outputs: Vec<f64> = standard.iter().map(|cell| cell.initial_output_ratio).collect();
+    claims.push(Claim::new(
+        "initial_output",
+        "standard initialisation: f_0² stays at Σ(z,z) for every width: mean ratio 1",
+        mean(&outputs),
+        mean_interval(&outputs, share),
+        [Some(1.0), Some(1.0)],
+        share,
+        Rule::Meets,
+    ));
+    claims
+}
+
+/// Five rates, one variance, two agreements, two constants.
+const CLAIMS: usize = 10;
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Agreement of f and g approaches that of F and G: the share of points at which they differ is smaller at the largest
+/// width than at the smallest. Networks of equal index are independent, so their differences are.
+fn fewer_mismatches(
+    run: &Verification,
+    id: &'static str,
+    scenario: &str,
+    cells: &[Cell],
+    share: f64,
+    mismatch: fn(&Cell) -> f64,
+) -> Claim {
+    let at = |width: usize| cells.iter().filter(move |cell| cell.width == width).map(mismatch);
+    let (first, last) = (run.widths[0], run.widths[run.widths.len() - 1]);
+    let differences: Vec<f64> = at(last).zip(at(first)).map(|(late, early)| late - early).collect();
+    let statement = format!("agreement of f and g approaches that of F and G ({scenario}): mismatches fall with m");
+    let interval = mean_interval(&differences, share);
+    Claim::new(id, &statement, mean(&differences), interval, [None, Some(0.0)], share, Rule::Inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_follow_from_interval_and_range() {
+        let verdict = |interval, expected, rule| Claim::new("x", "x", 0.0, interval, expected, 0.01, rule).verdict;
+        assert_eq!(verdict((-0.6, -0.4), [Some(-0.5), Some(-0.5)], Rule::Meets), Verdict::Held);
+        assert_eq!(verdict((-0.4, -0.3), [Some(-0.5), Some(-0.5)], Rule::Meets), Verdict::Rejected);
+        assert_eq!(verdict((-0.4, 0.1), [None, Some(0.0)], Rule::Inside), Verdict::Undecided);
+        assert_eq!(verdict((-0.4, -0.1), [None, Some(0.0)], Rule::Inside), Verdict::Held);
+        assert_eq!(verdict((0.1, 0.4), [None, Some(0.0)], Rule::Inside), Verdict::Rejected);
+    }
+}

@@ -1,0 +1,299 @@
+//! What is measured of one network, and the limits it is measured against.
+
+use nalgebra::DMatrix;
+use serde::Serialize;
+
+use super::{LimitSummary, Setting, Verification};
+use crate::error::{Error, Result};
+use crate::experiment::learn::{accuracy, agreement, column_cosines, mean_absolute_cosine, root_mean_square};
+use crate::linalg::norm_squared;
+use crate::loss::StandardLoss;
+use crate::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, adversarial_perturbations};
+use crate::problem::{Points, Scenario, TrainingSet};
+use crate::random::{Streams, random_signs};
+use crate::stats::median;
+use crate::theory::{Pair, Predictor, kernel_variance, perturbations, perturbed_points};
+
+/// Test points at which the predicted variance is evaluated: each costs N² angle look-ups.
+const VARIANCE_POINTS: usize = 24;
+
+/// The infinite-width limits on one data set.
+pub struct Limits {
+    targets: Vec<f64>,
+    /// T·F at the test points, then at the training points.
+    change_f: Vec<f64>,
+    /// T·∇F and T·v at the training points, d × N.
+    gradients: DMatrix<f64>,
+    weighted_sums: DMatrix<f64>,
+    /// T'·G at the test points.
+    change_g: [Vec<f64>; 2],
+    /// Some test points, and the variance of √m_independent·(f_T − T·F) there.
+    variance_at: Vec<usize>,
+    variance: Vec<f64>,
+    /// Σ(z, z) at the test points: the variance of f_0.
+    initial_variance: Vec<f64>,
+    initial_gradient_norm: f64,
+}
+
+const SCENARIOS: [Scenario; 2] = [Scenario::PerturbationOnly, Scenario::OnImage];
+
+impl Setting {
+    fn epsilon(&self, scenario: Scenario) -> f64 {
+        match scenario {
+            Scenario::PerturbationOnly => self.epsilon_alone,
+            Scenario::OnImage => self.epsilon_on_image,
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn new(run: &Verification, setting: &Setting) -> Result<Self> {
+        let (train, test) = (&setting.data.train, &setting.data.test);
+        let targets = random_signs(&Streams::new(run.seed, "targets"), train.count());
+        let f = Predictor::identity(train, run.slope, setting.time)?;
+        let gradients = f.gradient(train.points())?;
+        let limit_of = |scenario| -> Result<Vec<f64>> {
+            let steps = perturbations(&gradients, &targets, setting.epsilon(scenario))?;
+            let points = perturbed_points(train.points(), &steps, scenario)?;
+            let set = TrainingSet::new(points, targets.clone())?;
+            Predictor::identity(&set, run.slope, setting.time_perturbed)?.values(test)
+        };
+        let stride = test.count().div_ceil(VARIANCE_POINTS);
+        let variance_at: Vec<usize> = (0..test.count()).step_by(stride).collect();
+        let at = test.select(&variance_at);
+        let fourth_moment = match run.readout {
+            crate::network::Readout::Gaussian => 3.0,
+            crate::network::Readout::Rademacher => 1.0,
+        };
+        let variance = kernel_variance(train, run.slope, &at, fourth_moment)?;
+        Ok(Limits {
+            change_f: f.values(test)?,
+            weighted_sums: f.weighted_sum(train.points())?,
+            change_g: [limit_of(SCENARIOS[0])?, limit_of(SCENARIOS[1])?],
+            gradients,
+            variance_at,
+            variance: variance.into_iter().map(|v| v * setting.time * setting.time).collect(),
+            initial_variance: test.iter().map(|z| Pair::new(z, z).value_dual(run.slope)).collect(),
+            initial_gradient_norm: 0.5 * (1.0 + run.slope.value().powi(2)),
+            targets,
+        })
+    }
+
+    pub(super) fn targets(&self) -> &[f64] {
+        &self.targets
+    }
+
+    /// The mean cosine that ∇f_0 of its constant size leaves between T∇F + ∇f_0 and ∇F.
+    pub(super) fn cosine_predicted(&self) -> f64 {
+        let signal = column_norms_squared(&self.gradients);
+        signal.iter().map(|s| (s / (s + self.initial_gradient_norm)).sqrt()).sum::<f64>() / signal.len() as f64
+    }
+
+    pub(super) fn summary(&self, setting: &Setting) -> LimitSummary {
+        let margin = |values: &[f64]| median(&values.iter().map(|v| v.abs()).collect::<Vec<_>>());
+        let scored = |values: &[f64]| setting.data.test_labels.as_deref().map(|y| accuracy(values, y));
+        LimitSummary {
+            accuracy_f: scored(&self.change_f),
+            accuracy_g_alone: scored(&self.change_g[0]),
+            accuracy_g_on_image: scored(&self.change_g[1]),
+            agreement_alone: agreement(&self.change_f, &self.change_g[0]),
+            agreement_on_image: agreement(&self.change_f, &self.change_g[1]),
+            margin_f: margin(&self.change_f),
+            margin_g_alone: margin(&self.change_g[0]),
+            margin_g_on_image: margin(&self.change_g[1]),
+            predicted_deviation: (self.variance.iter().sum::<f64>() / self.variance.len() as f64).sqrt(),
+            cosine_weighted_sum_limit: mean_absolute_cosine(&self.gradients, &self.weighted_sums),
+        }
+    }
+}
+
+fn column_norms_squared(matrix: &DMatrix<f64>) -> Vec<f64> {
+    matrix.as_slice().chunks_exact(matrix.nrows()).map(norm_squared).collect()
+}
+
+/// Figures of g in one scenario.
+#[derive(Debug, Clone, Serialize)]
+pub struct PerturbedFigures {
+    /// Root mean square over the test points of g − T'·G, relative to that of T'·G.
+    pub deviation: f64,
+    /// Share of test points with sgn f = sgn g.
+    pub agreement: f64,
+    /// Share of test points at which "sgn f = sgn g" and "sgn F = sgn G" differ.
+    pub mismatch: f64,
+    /// Share of clean training points that g classifies as labelled.
+    pub accuracy_train: f64,
+    /// The same on the test points, if they have labels.
+    pub accuracy_test: Option<f64>,
+}
+
+/// One f with its two g, antisymmetric initialisation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cell {
+    /// m.
+    pub width: usize,
+    /// Which of the networks of that width.
+    pub network: usize,
+    /// Root mean square over the test points of f_T − T·F, relative to that of T·F.
+    pub deviation_f: f64,
+    /// Mean over some test points of (f_T − T·F)² over its predicted variance.
+    pub variance_ratio: f64,
+    /// Share of test points with sgn f ≠ sgn F.
+    pub sign_errors_f: f64,
+    /// Accuracy of f on the training points.
+    pub accuracy_clean: f64,
+    /// Root mean square over the training points of ‖∇f_T − T·∇F‖, relative to that of T·∇F.
+    pub deviation_gradient: f64,
+    /// Mean cosine between the perturbation and its limit.
+    pub cosine_limit_gradient: f64,
+    /// Mean |cos| between the perturbation and the paper's weighted sum.
+    pub cosine_weighted_sum: f64,
+    /// Share of neurons and training points with a sign change.
+    pub flip_share: f64,
+    /// g trained on perturbations alone.
+    pub alone: PerturbedFigures,
+    /// g trained on perturbed images.
+    pub on_image: PerturbedFigures,
+}
+
+/// One f under standard initialisation.
+#[derive(Debug, Clone, Serialize)]
+pub struct StandardCell {
+    /// m.
+    pub width: usize,
+    /// Which of the networks of that width.
+    pub network: usize,
+    /// Mean over the test points of f_0² over its expectation.
+    pub initial_output_ratio: f64,
+    /// Mean over the training points of ‖∇f_0‖² over its expectation.
+    pub initial_gradient_ratio: f64,
+    /// Mean |cos| between the perturbation and ∇F.
+    pub cosine_limit_gradient: f64,
+}
+
+fn neurons(
+    run: &Verification,
+    setting: &Setting,
+    initialisation: Initialisation,
+    purpose: &str,
+    (width, network): (usize, usize),
+) -> Result<Neurons> {
+    let name = format!("verify/{}/{purpose}/width {width}/network {network}", setting.data.name);
+    let streams = Streams::new(run.seed, &name);
+    Neurons::draw(setting.data.train.input_dim(), width, initialisation, run.readout, streams)
+}
+
+fn gradients_of(outcome: &FlowOutcome) -> Result<&DMatrix<f64>> {
+    let reason = || Error::Numerical { routine: "gradient flow", reason: "no gradients".into() };
+    outcome.gradients.as_ref().ok_or_else(reason)
+}
+
+/// Trains one f and its two g from antisymmetric initialisation.
+pub(super) fn antisymmetric(
+    run: &Verification,
+    setting: &Setting,
+    limits: &Limits,
+    width: usize,
+    network: usize,
+) -> Result<Cell> {
+    let data = &setting.data;
+    let initial = neurons(run, setting, Initialisation::Antisymmetric, "f", (width, network))?;
+    let flow = GradientFlow::new(&data.train, run.slope, setting.time)?.with_test(&data.test)?.with_gradients();
+    let f = flow.run(&initial)?;
+    let gradients = gradients_of(&f)?;
+
+    let deviation: Vec<f64> = f.test_values.iter().zip(&limits.change_f).map(|(f, limit)| f - limit).collect();
+    // Antisymmetric pairs: half of the neurons are independent.
+    let independent = 0.5 * width as f64;
+    let ratios: Vec<f64> = limits
+        .variance_at
+        .iter()
+        .zip(&limits.variance)
+        .map(|(&j, variance)| deviation[j].powi(2) / (variance / independent))
+        .collect();
+    let epsilon = setting.epsilon(Scenario::PerturbationOnly);
+    let loss = StandardLoss::Identity;
+    let unit = adversarial_perturbations(gradients, &f.train_values, &limits.targets, &loss, epsilon)?;
+    let signed = |matrix: &DMatrix<f64>| {
+        DMatrix::from_fn(matrix.nrows(), matrix.ncols(), |row, n| limits.targets[n] * matrix[(row, n)])
+    };
+    let cosines = column_cosines(&unit, &signed(&limits.gradients));
+    let g = |index: usize| perturbed(run, setting, limits, &f, index, (width, network));
+    let (alone, on_image) = (g(0)?, g(1)?);
+    let difference = gradients - &limits.gradients;
+    Ok(Cell {
+        width,
+        network,
+        deviation_f: root_mean_square(&deviation) / root_mean_square(&limits.change_f),
+        variance_ratio: ratios.iter().sum::<f64>() / ratios.len() as f64,
+        sign_errors_f: 1.0 - agreement(&f.test_values, &limits.change_f),
+        accuracy_clean: accuracy(&f.train_values, data.train.labels()),
+        deviation_gradient: (norm_squared(difference.as_slice()) / norm_squared(limits.gradients.as_slice())).sqrt(),
+        cosine_limit_gradient: cosines.iter().sum::<f64>() / cosines.len() as f64,
+        cosine_weighted_sum: mean_absolute_cosine(&unit, &limits.weighted_sums),
+        flip_share: f.flip_share,
+        alone,
+        on_image,
+    })
+}
+
+/// Perturbs against f, trains g, evaluates it.
+fn perturbed(
+    run: &Verification,
+    setting: &Setting,
+    limits: &Limits,
+    f: &FlowOutcome,
+    index: usize,
+    cell: (usize, usize),
+) -> Result<PerturbedFigures> {
+    let (data, scenario) = (&setting.data, SCENARIOS[index]);
+    let epsilon = setting.epsilon(scenario);
+    let loss = StandardLoss::Identity;
+    let steps = adversarial_perturbations(gradients_of(f)?, &f.train_values, &limits.targets, &loss, epsilon)?;
+    let points = perturbed_points(data.train.points(), &steps, scenario)?;
+    let set = TrainingSet::new(points, limits.targets.clone())?;
+    let initial = neurons(run, setting, Initialisation::Antisymmetric, ["g alone", "g on image"][index], cell)?;
+    let (train, test) = (data.train.points(), &data.test);
+    let values = test.as_columns().as_slice().iter().chain(train.as_columns().as_slice()).copied().collect();
+    let everywhere = Points::from_rows("evaluation points", test.count() + train.count(), train.input_dim(), values)?;
+    let flow = GradientFlow::new(&set, run.slope, setting.time_perturbed)?.with_test(&everywhere)?;
+    let outcome = flow.run(&initial)?;
+    let (on_test, on_train) = outcome.test_values.split_at(test.count());
+    let limit = &limits.change_g[index];
+    let deviation: Vec<f64> = on_test.iter().zip(limit).map(|(g, limit)| g - limit).collect();
+    let agrees = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (*a >= 0.0) == (*b >= 0.0)).collect::<Vec<_>>();
+    let (finite, infinite) = (agrees(&f.test_values, on_test), agrees(&limits.change_f, limit));
+    let mismatches = finite.iter().zip(&infinite).filter(|(a, b)| a != b).count();
+    Ok(PerturbedFigures {
+        deviation: root_mean_square(&deviation) / root_mean_square(limit),
+        agreement: agreement(&f.test_values, on_test),
+        mismatch: mismatches as f64 / test.count() as f64,
+        accuracy_train: accuracy(on_train, data.train.labels()),
+        accuracy_test: data.test_labels.as_deref().map(|y| accuracy(on_test, y)),
+    })
+}
+
+/// Trains one f from standard initialisation: what does not converge.
+pub(super) fn standard(
+    run: &Verification,
+    setting: &Setting,
+    limits: &Limits,
+    width: usize,
+    network: usize,
+) -> Result<StandardCell> {
+    let data = &setting.data;
+    let initial = neurons(run, setting, Initialisation::Standard, "f standard", (width, network))?;
+    let flow = GradientFlow::new(&data.train, run.slope, setting.time)?.with_test(&data.test)?.with_gradients();
+    let f = flow.run(&initial)?;
+    let outputs = f.initial_test_values.iter().zip(&limits.initial_variance);
+    let ratio = outputs.map(|(f, variance)| f * f / variance).sum::<f64>() / data.test.count() as f64;
+    let missing = || Error::Numerical { routine: "gradient flow", reason: "no initial gradients".into() };
+    let norms = column_norms_squared(f.initial_gradients.as_ref().ok_or_else(missing)?);
+    let mean_norm = norms.iter().sum::<f64>() / norms.len() as f64;
+    Ok(StandardCell {
+        width,
+        network,
+        initial_output_ratio: ratio,
+        initial_gradient_ratio: mean_norm / limits.initial_gradient_norm,
+        cosine_limit_gradient: mean_absolute_cosine(gradients_of(&f)?, &limits.gradients),
+    })
+}

@@ -1,0 +1,37 @@
+//! The error budget of the test suite: every statistical test's false-alarm probability stands here, and nowhere else.
+
+/// Probability with which each test of the suite rejects a program without fault. The sum is at most 10⁻⁶.
+pub const BUDGET: &[(&str, f64)] = &[
+    ("kernel deviation variance, standard", 1e-7),
+    ("kernel deviation variance, antisymmetric", 1e-7),
+    ("hoeffding bound exceedances", 1e-7),
+    ("output variance at initialisation", 1e-7),
+    ("function rate", 1e-7),
+    ("gradient rate", 1e-7),
+    ("duals by monte carlo", 1e-7),
+    ("kernel variance by monte carlo", 1e-7),
+];
+
+/// The false-alarm probability of a test.
+///
+/// # Panics
+/// If the table has no such test.
+#[must_use]
+pub fn alpha(test: &str) -> f64 {
+    let row = BUDGET.iter().find(|(name, _)| *name == test);
+    row.unwrap_or_else(|| panic!("no error budget for '{test}'")).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_adds_up_to_at_most_one_in_a_million_and_names_are_unique() {
+        let total: f64 = BUDGET.iter().map(|row| row.1).sum();
+        assert!(total <= 1e-6, "{total}");
+        for (index, (name, _)) in BUDGET.iter().enumerate() {
+            assert!(BUDGET[..index].iter().all(|row| row.0 != *name), "{name} twice");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Statistics with stated error probabilities: exact binomial tails, intervals, rates, and the suite's error budget.
+
+mod binomial;
+pub mod budget;
+mod moments;
+mod rate;
+
+pub use binomial::{binomial_upper_tail, clopper_pearson, power, rejection_count};
+pub use moments::{mean, mean_interval, median, quantile, variance};
+pub use rate::{RateFit, fit_rate, student_quantile};
