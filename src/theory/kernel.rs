@@ -192,7 +192,7 @@ fn angle_parts(p: f64, q: f64, c: f64) -> (f64, f64, f64, bool) {
     let determinant = p * q - c * c;
     let sine_squared = (p + q - 2.0 * c) + determinant;
     let magnitude = (p + q + 2.0 * c.abs()) + (p * q + c * c);
-    let nearly_parallel = !(sine_squared > NEARLY_PARALLEL * magnitude);
+    let nearly_parallel = sine_squared <= NEARLY_PARALLEL * magnitude;
     let sine = sine_squared.max(0.0).sqrt();
     let cosine = 1.0 + c;
     (first_quadrant(sine, cosine.abs()), sine, cosine, nearly_parallel)

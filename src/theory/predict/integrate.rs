@@ -76,7 +76,7 @@ pub(super) fn dual_flow(
         // A force that is not finite gives a NaN error: the step is rejected and shrunk.
         let factor = if error.is_finite() { 0.9 * error.max(1e-10).powf(-0.2) } else { 0.1 };
         step *= factor.clamp(0.1, 5.0);
-        if !(step > 1e-14 * time) {
+        if step.is_nan() || step <= 1e-14 * time {
             return failed(now, "the step size vanished: the force of the loss grows without bound");
         }
     }
