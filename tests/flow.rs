@@ -272,6 +272,31 @@ fn results_do_not_depend_on_the_number_of_threads() {
     assert_eq!(one, run(7));
 }
 
+/// Antisymmetric pairs share their start; the same weights given one by one must yield the same network.
+#[test]
+fn antisymmetric_pairs_are_the_same_drawn_or_given() {
+    // 70 + 4 sites make blocks of neither 32 nor 256 neurons.
+    let train = gaussian_set(12, 70, 4, 1.0);
+    let test = gaussian_set(13, 900, 4, 1.0);
+    let streams = Streams::new(3, "pairs");
+    let neurons = Neurons::draw(4, 1002, Initialisation::Antisymmetric, Readout::Gaussian, streams).unwrap();
+    let flow = GradientFlow::new(&train, Slope::RELU, 3.0).unwrap().with_test(test.points()).unwrap();
+    let flow = flow.watch_test().with_gradients().keep_weights();
+    let (drawn, given) = (flow.run(&neurons).unwrap(), flow.run(&Neurons::given(neurons.weights())).unwrap());
+    // Products of other shapes round differently: at most 1002 terms of size below 1.
+    let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1002.0 * f64::EPSILON);
+    assert!(close(&drawn.test_values, &given.test_values) && close(&drawn.train_values, &given.train_values));
+    assert!(close(drawn.gradients.unwrap().as_slice(), given.gradients.unwrap().as_slice()));
+    assert!(close(drawn.weights.unwrap().hidden(), given.weights.unwrap().hidden()));
+    assert!(close(&drawn.initial_rate_test, &given.initial_rate_test));
+    assert!(
+        close(&drawn.flip_debt_test, &given.flip_debt_test) && close(&drawn.flip_debt_train, &given.flip_debt_train)
+    );
+    assert_eq!((drawn.events, drawn.sliding), (given.events, given.sliding));
+    assert!(drawn.initial_test_values.iter().all(|f| f.abs() < 1e-13));
+    assert_eq!(drawn.initial_gradients.unwrap().norm(), 0.0);
+}
+
 /// First flips at test points and training points against a dense sampling of the path.
 #[test]
 fn first_flip_times_match_a_dense_scan() {

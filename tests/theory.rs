@@ -417,12 +417,12 @@ fn limit_training_set_has_perturbations_of_the_stated_length_and_sign() {
     let targets: Vec<f64> = (0..10).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
     let set = limit_training_set(&f, train.points(), &targets, 0.25, Scenario::OnImage, None).unwrap();
     let gradient = f.gradient(train.points()).unwrap();
-    for n in 0..10 {
+    for (n, target) in targets.iter().enumerate() {
         let p = DVector::from_column_slice(set.points().point(n)) - DVector::from_column_slice(train.points().point(n));
         // Adding to a point of norm ≈ 3 and subtracting again rounds at 3ε per coordinate.
         assert!((p.norm() - 0.25).abs() < 20.0 * f64::EPSILON);
         let aligned = p.dot(&gradient.column(n)) / (0.25 * gradient.column(n).norm());
-        assert!((aligned - targets[n]).abs() < 200.0 * f64::EPSILON);
+        assert!((aligned - target).abs() < 200.0 * f64::EPSILON);
     }
 }
 

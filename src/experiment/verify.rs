@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::data::DataSet;
 use crate::error::{Error, Result};
-use crate::network::Readout;
+use crate::network::{GradientFlow, Readout};
 use crate::problem::{Slope, finite_positive};
 
 pub use claims::{Claim, Verdict};
@@ -37,7 +37,8 @@ pub struct Setting {
 pub struct Verification {
     /// Widths m, at least three, even, ascending.
     pub widths: Vec<usize>,
-    /// Independent networks per width, at least two.
+    /// Independent networks of the largest width, at least two. Narrower widths get √(m_max/m) times as many: there they
+    /// are cheap, and sharpen every interval.
     pub networks: usize,
     /// γ.
     pub slope: Slope,
@@ -115,6 +116,8 @@ pub struct LimitSummary {
 pub struct WidthSummary {
     /// m.
     pub width: usize,
+    /// Networks of this width.
+    pub networks: usize,
     /// Root mean square of f_T − T·F, relative to that of T·F.
     pub deviation_f: f64,
     /// (f_T − T·F)² over its predicted variance, mean: 1 if the constant is right.
@@ -133,10 +136,10 @@ pub struct WidthSummary {
     pub agreement_alone: f64,
     /// The same, scenario b.
     pub agreement_on_image: f64,
-    /// Accuracy of g on the clean training data, scenario a.
-    pub accuracy_perturbed_alone: f64,
-    /// Accuracy of g on the clean training data, scenario b.
-    pub accuracy_perturbed_on_image: f64,
+    /// Accuracy of g on the clean test points, scenario a, if they have labels.
+    pub accuracy_perturbed_alone: Option<f64>,
+    /// The same, scenario b.
+    pub accuracy_perturbed_on_image: Option<f64>,
     /// Share of neurons and training points of f with a sign change.
     pub flip_share: f64,
 }
@@ -187,14 +190,21 @@ impl Verification {
         Ok(())
     }
 
-    /// Networks that a run on one data set trains (steps of the progress bar).
+    /// Independent networks of one width.
+    #[must_use]
+    pub fn networks_at(&self, width: usize) -> usize {
+        let widest = self.widths.last().copied().unwrap_or(width);
+        (self.networks as f64 * (widest as f64 / width as f64).sqrt()).ceil() as usize
+    }
+
+    /// Steps of the progress bar on one data set: one per network f with its two g.
     #[must_use]
     pub fn steps(&self) -> usize {
-        2 * self.widths.len() * self.networks
+        self.widths.iter().map(|&width| self.networks_at(width)).sum()
     }
 
     /// Verifies every claim on one of `data_sets` data sets (their number divides the error budget). `step` is called
-    /// after each network pair.
+    /// after each network.
     ///
     /// # Errors
     /// Parameters outside their domains; a vanishing gradient of the limit function.
@@ -204,13 +214,17 @@ impl Verification {
             finite_positive(name, value)?;
         }
         let limits = Limits::new(self, setting)?;
+        let (train, test) = (&setting.data.train, &setting.data.test);
+        let flow = GradientFlow::new(train, self.slope, setting.time)?.with_test(test)?.with_gradients().prepare();
         let mut cells = Vec::new();
         let mut standard_cells = Vec::new();
         for &width in &self.widths {
-            for network in 0..self.networks {
-                cells.push(measure::antisymmetric(self, setting, &limits, width, network)?);
-                step();
-                standard_cells.push(measure::standard(self, setting, &limits, width, network)?);
+            for network in 0..self.networks_at(width) {
+                cells.push(measure::antisymmetric(self, setting, &limits, &flow, width, network)?);
+                // What does not converge needs fewer networks to show it.
+                if network.is_multiple_of(2) {
+                    standard_cells.push(measure::standard(self, setting, &limits, &flow, width, network)?);
+                }
                 step();
             }
         }
@@ -241,12 +255,18 @@ fn mean_of<T>(items: &[T], keep: impl Fn(&T) -> bool, figure: impl Fn(&T) -> f64
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// The mean of an accuracy, or nothing where there were no labels.
+fn known(mean: f64) -> Option<f64> {
+    mean.is_finite().then_some(mean)
+}
+
 impl WidthSummary {
     fn of(width: usize, cells: &[Cell]) -> Self {
         let mean = |figure: fn(&Cell) -> f64| mean_of(cells, |cell| cell.width == width, figure);
         let root = |figure: fn(&Cell) -> f64| mean(figure).sqrt();
         WidthSummary {
             width,
+            networks: cells.iter().filter(|cell| cell.width == width).count(),
             deviation_f: root(|c| c.deviation_f.powi(2)),
             variance_ratio: mean(|c| c.variance_ratio),
             deviation_gradient: root(|c| c.deviation_gradient.powi(2)),
@@ -256,8 +276,8 @@ impl WidthSummary {
             deviation_g_on_image: root(|c| c.on_image.deviation.powi(2)),
             agreement_alone: mean(|c| c.alone.agreement),
             agreement_on_image: mean(|c| c.on_image.agreement),
-            accuracy_perturbed_alone: mean(|c| c.alone.accuracy_train),
-            accuracy_perturbed_on_image: mean(|c| c.on_image.accuracy_train),
+            accuracy_perturbed_alone: known(mean(|c| c.alone.accuracy.unwrap_or(f64::NAN))),
+            accuracy_perturbed_on_image: known(mean(|c| c.on_image.accuracy.unwrap_or(f64::NAN))),
             flip_share: mean(|c| c.flip_share),
         }
     }

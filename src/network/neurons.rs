@@ -165,6 +165,15 @@ impl Neurons {
         self.input_dim
     }
 
+    /// How many consecutive neurons share their hidden weights: 2 for antisymmetric pairs, else 1.
+    #[must_use]
+    pub fn multiplicity(&self) -> usize {
+        match &self.source {
+            Source::Drawn { initialisation: Initialisation::Antisymmetric, .. } => 2,
+            _ => 1,
+        }
+    }
+
     /// Writes neurons `first .. first + readout.len()`: `hidden` receives (w_i, b_i) per neuron, `readout` a_i.
     ///
     /// # Panics

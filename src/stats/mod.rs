@@ -6,5 +6,5 @@ mod moments;
 mod rate;
 
 pub use binomial::{binomial_upper_tail, clopper_pearson, power, rejection_count};
-pub use moments::{mean, mean_interval, median, quantile, variance};
+pub use moments::{difference_interval, mean, mean_interval, median, quantile, variance};
 pub use rate::{RateFit, fit_rate, student_quantile};

@@ -48,6 +48,21 @@ pub fn mean_interval(values: &[f64], error: f64) -> (f64, f64) {
     (mean(values) - half, mean(values) + half)
 }
 
+/// Mean of `a` less mean of `b`, with Welch's two-sided interval (unequal variances). `error` is the probability of
+/// missing the difference of the expectations, for values near enough to normal.
+#[must_use]
+pub fn difference_interval(a: &[f64], b: &[f64], error: f64) -> (f64, (f64, f64)) {
+    let (share_a, share_b) = (variance(a) / a.len() as f64, variance(b) / b.len() as f64);
+    let difference = mean(a) - mean(b);
+    if share_a + share_b == 0.0 {
+        return (difference, (difference, difference));
+    }
+    let spread = share_a.powi(2) / (a.len() as f64 - 1.0) + share_b.powi(2) / (b.len() as f64 - 1.0);
+    let freedom = (share_a + share_b).powi(2) / spread;
+    let half = student_quantile(freedom, error / 2.0) * (share_a + share_b).sqrt();
+    (difference, (difference - half, difference + half))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +74,11 @@ mod tests {
         assert_eq!(variance(&values), 5.0 / 3.0);
         assert_eq!(quantile(&values, 0.25), 1.75);
         // t interval of (1,2,3,4) at 5%: 2.5 ± 3.18244630528371·√(5/12).
+        // Equal variances and sizes: Welch's freedom is 2(n − 1) = 6, quantile 2.446911851144969 at 2.5 %.
+        let shifted: Vec<f64> = values.iter().map(|v| v + 1.0).collect();
+        let (difference, interval) = difference_interval(&shifted, &values, 0.05);
+        let half = 2.446_911_851_144_969 * (2.0_f64 * 5.0 / 12.0).sqrt();
+        assert!(difference == 1.0 && (interval.1 - 1.0 - half).abs() < 1e-7, "{interval:?}");
         let (low, high) = mean_interval(&values, 0.05);
         assert!(
             (high - 2.5 - 3.182_446_305_283_71 * (5.0_f64 / 12.0).sqrt()).abs() < 1e-9

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::{Cell, StandardCell, Verification};
-use crate::stats::{fit_rate, mean_interval};
+use crate::stats::{difference_interval, fit_rate, mean, mean_interval};
 
 /// What a test says about a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -143,12 +143,8 @@ pub(super) fn decide(run: &Verification, cells: &[Cell], standard: &[StandardCel
 /// Five rates, one variance, two agreements, two constants.
 const CLAIMS: usize = 10;
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
 /// Agreement of f and g approaches that of F and G: the share of points at which they differ is smaller at the largest
-/// width than at the smallest. Networks of equal index are independent, so their differences are.
+/// width than at the smallest. Welch's interval for the difference of the two means.
 fn fewer_mismatches(
     run: &Verification,
     id: &'static str,
@@ -157,12 +153,11 @@ fn fewer_mismatches(
     share: f64,
     mismatch: fn(&Cell) -> f64,
 ) -> Claim {
-    let at = |width: usize| cells.iter().filter(move |cell| cell.width == width).map(mismatch);
-    let (first, last) = (run.widths[0], run.widths[run.widths.len() - 1]);
-    let differences: Vec<f64> = at(last).zip(at(first)).map(|(late, early)| late - early).collect();
-    let statement = format!("agreement of f and g approaches that of F and G ({scenario}): mismatches fall with m");
-    let interval = mean_interval(&differences, share);
-    Claim::new(id, &statement, mean(&differences), interval, [None, Some(0.0)], share, Rule::Inside)
+    let at = |width: usize| cells.iter().filter(|cell| cell.width == width).map(mismatch).collect::<Vec<_>>();
+    let (first, last) = (at(run.widths[0]), at(run.widths[run.widths.len() - 1]));
+    let statement = format!("agreement of f and g approaches that of F and G ({scenario}): fewer mismatches");
+    let (difference, interval) = difference_interval(&last, &first, share);
+    Claim::new(id, &statement, difference, interval, [None, Some(0.0)], share, Rule::Inside)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::experiment::learn::{accuracy, agreement, column_cosines, mean_absolute_cosine, root_mean_square};
 use crate::linalg::norm_squared;
 use crate::loss::StandardLoss;
-use crate::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, adversarial_perturbations};
-use crate::problem::{Points, Scenario, TrainingSet};
+use crate::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, PreparedFlow, adversarial_perturbations};
+use crate::problem::{Scenario, TrainingSet};
 use crate::random::{Streams, random_signs};
 use crate::stats::median;
 use crate::theory::{Pair, Predictor, kernel_variance, perturbations, perturbed_points};
@@ -120,10 +120,8 @@ pub struct PerturbedFigures {
     pub agreement: f64,
     /// Share of test points at which "sgn f = sgn g" and "sgn F = sgn G" differ.
     pub mismatch: f64,
-    /// Share of clean training points that g classifies as labelled.
-    pub accuracy_train: f64,
-    /// The same on the test points, if they have labels.
-    pub accuracy_test: Option<f64>,
+    /// Share of clean test points that g classifies as labelled, if they have labels.
+    pub accuracy: Option<f64>,
 }
 
 /// One f with its two g, antisymmetric initialisation.
@@ -192,12 +190,12 @@ pub(super) fn antisymmetric(
     run: &Verification,
     setting: &Setting,
     limits: &Limits,
+    flow: &PreparedFlow<'_>,
     width: usize,
     network: usize,
 ) -> Result<Cell> {
     let data = &setting.data;
     let initial = neurons(run, setting, Initialisation::Antisymmetric, "f", (width, network))?;
-    let flow = GradientFlow::new(&data.train, run.slope, setting.time)?.with_test(&data.test)?.with_gradients();
     let f = flow.run(&initial)?;
     let gradients = gradients_of(&f)?;
 
@@ -252,23 +250,18 @@ fn perturbed(
     let points = perturbed_points(data.train.points(), &steps, scenario)?;
     let set = TrainingSet::new(points, limits.targets.clone())?;
     let initial = neurons(run, setting, Initialisation::Antisymmetric, ["g alone", "g on image"][index], cell)?;
-    let (train, test) = (data.train.points(), &data.test);
-    let values = test.as_columns().as_slice().iter().chain(train.as_columns().as_slice()).copied().collect();
-    let everywhere = Points::from_rows("evaluation points", test.count() + train.count(), train.input_dim(), values)?;
-    let flow = GradientFlow::new(&set, run.slope, setting.time_perturbed)?.with_test(&everywhere)?;
-    let outcome = flow.run(&initial)?;
-    let (on_test, on_train) = outcome.test_values.split_at(test.count());
+    let flow = GradientFlow::new(&set, run.slope, setting.time_perturbed)?.with_test(&data.test)?;
+    let on_test = flow.run(&initial)?.test_values;
     let limit = &limits.change_g[index];
     let deviation: Vec<f64> = on_test.iter().zip(limit).map(|(g, limit)| g - limit).collect();
     let agrees = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (*a >= 0.0) == (*b >= 0.0)).collect::<Vec<_>>();
-    let (finite, infinite) = (agrees(&f.test_values, on_test), agrees(&limits.change_f, limit));
+    let (finite, infinite) = (agrees(&f.test_values, &on_test), agrees(&limits.change_f, limit));
     let mismatches = finite.iter().zip(&infinite).filter(|(a, b)| a != b).count();
     Ok(PerturbedFigures {
         deviation: root_mean_square(&deviation) / root_mean_square(limit),
-        agreement: agreement(&f.test_values, on_test),
-        mismatch: mismatches as f64 / test.count() as f64,
-        accuracy_train: accuracy(on_train, data.train.labels()),
-        accuracy_test: data.test_labels.as_deref().map(|y| accuracy(on_test, y)),
+        agreement: agreement(&f.test_values, &on_test),
+        mismatch: mismatches as f64 / data.test.count() as f64,
+        accuracy: data.test_labels.as_deref().map(|y| accuracy(&on_test, y)),
     })
 }
 
@@ -277,12 +270,12 @@ pub(super) fn standard(
     run: &Verification,
     setting: &Setting,
     limits: &Limits,
+    flow: &PreparedFlow<'_>,
     width: usize,
     network: usize,
 ) -> Result<StandardCell> {
     let data = &setting.data;
     let initial = neurons(run, setting, Initialisation::Standard, "f standard", (width, network))?;
-    let flow = GradientFlow::new(&data.train, run.slope, setting.time)?.with_test(&data.test)?.with_gradients();
     let f = flow.run(&initial)?;
     let outputs = f.initial_test_values.iter().zip(&limits.initial_variance);
     let ratio = outputs.map(|(f, variance)| f * f / variance).sum::<f64>() / data.test.count() as f64;

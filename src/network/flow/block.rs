@@ -15,13 +15,17 @@ pub struct Block<'a> {
     pub(super) time: f64,
     pub(super) first: usize,
     pub(super) size: usize,
+    /// How many consecutive neurons share a column of what belongs to time 0.
+    pub(super) multiplicity: usize,
     pub(super) readout: Vec<f64>,
     pub(super) hidden: Vec<f64>,
-    /// Preactivations at time 0, sites × neurons.
+    /// Distinct hidden weights at time 0.
+    pub(super) initial_hidden: Vec<f64>,
+    /// Preactivations at time 0, sites × distinct neurons.
     pub(super) initial: Vec<f64>,
     /// Preactivations at time T, sites × neurons.
     pub(super) preactivation: Vec<f64>,
-    /// u̇/a at time 0, sites × neurons.
+    /// u̇/a at time 0, sites × distinct neurons.
     pub(super) initial_velocity: Vec<f64>,
     pub(super) velocity: Vec<f64>,
     pub(super) derivative: Vec<f64>,
@@ -43,8 +47,10 @@ impl<'a> Block<'a> {
             time,
             first: 0,
             size: 0,
+            multiplicity: 1,
             readout: vec![0.0; capacity],
             hidden: vec![0.0; sites.stride * capacity],
+            initial_hidden: vec![0.0; sites.stride * capacity],
             initial: everywhere.clone(),
             preactivation: everywhere.clone(),
             initial_velocity: everywhere.clone(),
@@ -63,19 +69,23 @@ impl<'a> Block<'a> {
     pub(super) fn run(&mut self, neurons: &Neurons, first: usize, size: usize) -> Result<()> {
         let Sites { stride, active, count, .. } = *self.sites;
         (self.first, self.size) = (first, size);
+        self.multiplicity = neurons.multiplicity();
         neurons.fill(first, &mut self.hidden[..stride * size], &mut self.readout[..size]);
-        let hidden = view(&self.hidden[..stride * size], stride, size);
+        let distinct = self.distinct();
+        for k in 0..distinct {
+            let from = stride * k * self.multiplicity;
+            self.initial_hidden[stride * k..][..stride].copy_from_slice(&self.hidden[from..][..stride]);
+        }
+        let hidden = view(&self.initial_hidden[..stride * distinct], stride, distinct);
         let augmented = view(&self.sites.augmented, stride, count);
-        let initial = &mut self.initial[..count * size];
-        multiply(view_mut(initial, count, size), Store::Replace, 1.0, augmented.transpose(), hidden);
-        self.preactivation[..count * size].copy_from_slice(initial);
+        let initial = &mut self.initial[..count * distinct];
+        multiply(view_mut(initial, count, distinct), Store::Replace, 1.0, augmented.transpose(), hidden);
         if active == 0 {
             // All labels cancel: nothing moves.
-            self.velocity.fill(0.0);
+            self.initial_velocity.fill(0.0);
         } else {
-            self.start_velocities(size);
+            self.start_velocities(distinct);
         }
-        self.initial_velocity[..count * size].copy_from_slice(&self.velocity[..count * size]);
         (self.events, self.sliding) = (0, 0);
         self.undecided.clear();
         for index in 0..size {
@@ -87,25 +97,40 @@ impl<'a> Block<'a> {
         Ok(())
     }
 
-    /// φ' at time 0, and the velocities K(β∘φ') it causes.
-    fn start_velocities(&mut self, size: usize) {
+    /// How many neurons of the block have hidden weights of their own.
+    pub(super) fn distinct(&self) -> usize {
+        self.size.div_ceil(self.multiplicity)
+    }
+
+    /// Preactivation of the k-th neuron at a site at time 0.
+    pub(super) fn initial_at(&self, k: usize, site: usize) -> f64 {
+        self.initial[self.sites.count * (k / self.multiplicity) + site]
+    }
+
+    /// Velocities K(β∘φ') at time 0.
+    fn start_velocities(&mut self, distinct: usize) {
         let Sites { active, count, .. } = *self.sites;
-        let columns = self.initial.chunks_exact(count).zip(self.derivative.chunks_exact_mut(active));
-        for ((u, derivative), weighted) in columns.zip(self.integral.chunks_exact_mut(active)).take(size) {
-            for (((u, derivative), weighted), weight) in u.iter().zip(derivative).zip(weighted).zip(&self.sites.weights)
-            {
-                *derivative = self.slope.derivative(*u);
-                *weighted = weight * *derivative;
+        // `integral` serves as scratch here; the event loop overwrites it.
+        let columns = self.initial.chunks_exact(count).zip(self.integral.chunks_exact_mut(active));
+        for (u, weighted) in columns.take(distinct) {
+            for ((u, weighted), weight) in u.iter().zip(weighted).zip(&self.sites.weights) {
+                *weighted = weight * self.slope.derivative(*u);
             }
         }
         let gram = view(&self.sites.gram, count, active);
-        // `integral` serves as scratch here; the event loop overwrites it.
-        let weighted = view(&self.integral[..active * size], active, size);
-        multiply(view_mut(&mut self.velocity[..count * size], count, size), Store::Replace, 1.0, gram, weighted);
+        let weighted = view(&self.integral[..active * distinct], active, distinct);
+        let target = view_mut(&mut self.initial_velocity[..count * distinct], count, distinct);
+        multiply(target, Store::Replace, 1.0, gram, weighted);
     }
 
     fn integrate_one(&mut self, index: usize) -> Result<Events> {
         let Sites { stride, active, count, .. } = *self.sites;
+        let own = count * index..count * (index + 1);
+        let shared = count * (index / self.multiplicity)..count * (index / self.multiplicity + 1);
+        self.preactivation[own.clone()].copy_from_slice(&self.initial[shared.clone()]);
+        self.velocity[own].copy_from_slice(&self.initial_velocity[shared.clone()]);
+        let derivative = self.derivative[active * index..][..active].iter_mut();
+        derivative.zip(&self.initial[shared]).for_each(|(d, u)| *d = self.slope.derivative(*u));
         let mut neuron = Neuron {
             readout: self.readout[index],
             norm: norm_squared(&self.hidden[stride * index..][..stride]).sqrt(),
@@ -156,14 +181,14 @@ impl<'a> Block<'a> {
     /// u of the k-th neuron at training point n, at time 0 and at time T.
     #[must_use]
     pub fn preactivation_train(&self, k: usize, n: usize) -> (f64, f64) {
-        let at = self.sites.count * k + self.sites.of_train[n];
-        (self.initial[at], self.preactivation[at])
+        let site = self.sites.of_train[n];
+        (self.initial_at(k, site), self.preactivation[self.sites.count * k + site])
     }
 
     /// u̇/a of the k-th neuron at training point n at time 0: (1/N) Σ_k y_k φ'(u_k) K_k(x_n).
     #[must_use]
     pub fn initial_velocity_train(&self, k: usize, n: usize) -> f64 {
-        self.initial_velocity[self.sites.count * k + self.sites.of_train[n]]
+        self.initial_velocity[self.sites.count * (k / self.multiplicity) + self.sites.of_train[n]]
     }
 
     /// φ'(u) of the k-th neuron at training point n at time T; strictly between γ and 1 while it slides there.
@@ -195,9 +220,9 @@ impl<'a> Block<'a> {
             for site in 0..count {
                 let at = count * k + site;
                 let point = &self.sites.augmented[stride * site..][..stride];
-                let weights = &self.hidden[stride * k..][..stride];
+                let weights = &self.initial_hidden[stride * (k / self.multiplicity)..][..stride];
                 let mut magnitude: f64 = point.iter().zip(weights).map(|(x, w)| (x * w).abs()).sum();
-                let mut expected = self.initial[at];
+                let mut expected = self.initial_at(k, site);
                 for (n, integral) in integral.iter().enumerate() {
                     let factor = self.readout[k] * self.sites.weights[n] * self.sites.column(n)[site];
                     expected += factor * integral;

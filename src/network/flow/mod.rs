@@ -116,7 +116,7 @@ impl<'a> GradientFlow<'a> {
     /// # Errors
     /// Neurons with another input dimension; a result that is not finite; the safeguard of the event loop.
     pub fn run(&self, neurons: &Neurons) -> Result<FlowOutcome> {
-        self.run_observed(neurons, &|| ()).map(|(outcome, ())| outcome)
+        self.prepare().run(neurons)
     }
 
     /// Runs the flow and shows every block of neurons to an observer.
@@ -128,27 +128,61 @@ impl<'a> GradientFlow<'a> {
         neurons: &Neurons,
         observer: &(dyn Fn() -> O + Sync),
     ) -> Result<(FlowOutcome, O)> {
-        if neurons.input_dim() != self.train.input_dim() {
+        self.prepare().run_observed(neurons, observer)
+    }
+
+    /// Forms the Gram matrices once, for many networks on the same data: (N + M)·N numbers.
+    #[must_use]
+    pub fn prepare(&self) -> PreparedFlow<'a> {
+        let sites = Sites::new(self.train, self.test.filter(|_| self.watch_test));
+        let test = self.test.map(|points| TestPoints::new(points, &sites));
+        PreparedFlow { flow: self.clone(), sites, test }
+    }
+}
+
+/// A [`GradientFlow`] whose Gram matrices have been formed.
+pub struct PreparedFlow<'a> {
+    flow: GradientFlow<'a>,
+    sites: Sites,
+    test: Option<TestPoints>,
+}
+
+impl PreparedFlow<'_> {
+    /// As [`GradientFlow::run`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run(&self, neurons: &Neurons) -> Result<FlowOutcome> {
+        self.run_observed(neurons, &|| ()).map(|(outcome, ())| outcome)
+    }
+
+    /// As [`GradientFlow::run_observed`].
+    ///
+    /// # Errors
+    /// As [`GradientFlow::run`].
+    pub fn run_observed<O: Observer>(
+        &self,
+        neurons: &Neurons,
+        observer: &(dyn Fn() -> O + Sync),
+    ) -> Result<(FlowOutcome, O)> {
+        let (flow, sites, test) = (&self.flow, &self.sites, self.test.as_ref());
+        if neurons.input_dim() != flow.train.input_dim() {
             return Err(Error::Shape {
                 name: "network".into(),
                 found: format!("{} inputs", neurons.input_dim()),
-                expected: format!("{} inputs, as the training points", self.train.input_dim()),
+                expected: format!("{} inputs, as the training points", flow.train.input_dim()),
             });
         }
-        let sites = Sites::new(self.train, self.test.filter(|_| self.watch_test));
-        let plan = Plan::new(&sites, neurons.width(), self.gradients, self.train.count() * self.train.input_dim());
-        let test = self.test.map(|points| TestPoints::new(points, &sites));
-        let test = test.as_ref();
-        let storage =
-            || (Block::new(&sites, self.slope, self.time, plan.block), Scratch::new(&sites, test, plan.block));
+        let plan = Plan::new(sites, neurons.width(), flow.gradients, flow.train.count() * flow.train.input_dim());
+        let storage = || (Block::new(sites, flow.slope, flow.time, plan.block), Scratch::new(sites, test, plan.block));
         let lanes: Vec<Result<(Totals, O)>> = (0..plan.lanes)
             .into_par_iter()
             .map_init(storage, |(block, scratch), lane| {
-                let (mut totals, mut observer) = (Totals::new(self, &sites), observer());
+                let (mut totals, mut observer) = (Totals::new(flow, sites), observer());
                 for (first, size) in plan.blocks(lane) {
                     block.run(neurons, first, size)?;
                     observer.block(block);
-                    totals.add(self, test, block, scratch);
+                    totals.add(flow, test, block, scratch);
                 }
                 Ok((totals, observer))
             })
@@ -165,7 +199,7 @@ impl<'a> GradientFlow<'a> {
             }
         }
         let (totals, seen) = merged.expect("there is at least one lane");
-        Ok((totals.finish(self, neurons, &sites)?, seen))
+        Ok((totals.finish(flow, neurons, sites)?, seen))
     }
 }
 
@@ -179,7 +213,8 @@ struct Plan {
 impl Plan {
     fn new(sites: &Sites, width: usize, gradients: bool, gradient_size: usize) -> Self {
         // Blocks of about 2¹⁶ preactivations stay in the second-level cache; 32 neurons at least keep products efficient.
-        let block = ((1 << 16) / sites.count.max(sites.stride)).clamp(32, 256);
+        // Even, so that no antisymmetric pair is torn apart.
+        let block = ((1 << 16) / sites.count.max(sites.stride)).clamp(32, 256) & !1;
         // Each lane has its own sums: eight lanes at least, to share evenly, and about 64 MB of sums if that allows more.
         let sums = if gradients { 2 * gradient_size } else { sites.count };
         let lanes = ((1 << 23) / sums.max(1)).clamp(8, 32).min(width.div_ceil(block));

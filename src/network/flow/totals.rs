@@ -205,8 +205,9 @@ impl Totals {
         let mut partial = vec![[0.0; 4]; count];
         for (k, &a) in block.readout[..block.size].iter().enumerate() {
             let column = count * k..count * (k + 1);
-            let lines = block.initial[column.clone()].iter().zip(&block.preactivation[column.clone()]);
-            let lines = lines.zip(&block.initial_velocity[column.clone()]).zip(&block.first_flip[column]);
+            let shared = count * (k / block.multiplicity)..count * (k / block.multiplicity + 1);
+            let lines = block.initial[shared.clone()].iter().zip(&block.preactivation[column.clone()]);
+            let lines = lines.zip(&block.initial_velocity[shared]).zip(&block.first_flip[column]);
             for (partial, (((u, u_end), velocity), first)) in partial.iter_mut().zip(lines) {
                 partial[0] += a * block.slope.activation(*u);
                 partial[1] += a * block.slope.activation(*u_end);
@@ -229,11 +230,17 @@ impl Totals {
 
     fn add_test_values(&mut self, test: &TestPoints, block: &Block<'_>, scratch: &mut Scratch) {
         let Sites { stride, active, train, .. } = *block.sites;
-        let (count, size) = (test.count, block.size);
+        let (count, size, distinct) = (test.count, block.size, block.distinct());
         let augmented = view(&test.augmented, stride, count);
-        let hidden = view(&block.hidden[..stride * size], stride, size);
+        let hidden = view(&block.initial_hidden[..stride * distinct], stride, distinct);
         let at_test = &mut scratch.at_test[..count * size];
-        multiply(view_mut(at_test, count, size), Store::Replace, 1.0, augmented.transpose(), hidden);
+        let start = view_mut(&mut at_test[..count * distinct], count, distinct);
+        multiply(start, Store::Replace, 1.0, augmented.transpose(), hidden);
+        for k in (0..size).rev() {
+            // From the end, so that no shared column is overwritten before it is copied.
+            let shared = count * (k / block.multiplicity);
+            at_test.copy_within(shared..shared + count, count * k);
+        }
         accumulate_outputs(&mut self.initial, train, block, at_test);
         if active > 0 {
             let gram = view(&test.gram, count, active);
@@ -246,8 +253,9 @@ impl Totals {
     fn add_weights_and_gradients(&mut self, flow: &GradientFlow<'_>, block: &mut Block<'_>, scratch: &mut Scratch) {
         let Sites { stride, active, train, count, .. } = *block.sites;
         let (size, slope) = (block.size, block.slope);
-        if flow.gradients {
-            scratch.fill_weighted(block, |block, k, site| slope.derivative(block.initial[count * k + site]));
+        if flow.gradients && block.multiplicity == 1 {
+            // For antisymmetric pairs ∇f_0 ≡ 0 exactly.
+            scratch.fill_weighted(block, |block, k, site| slope.derivative(block.initial_at(k, site)));
             add_gradient(&mut self.initial_gradient, &block.hidden, &scratch.weighted, stride, train, size);
         }
         if active > 0 {
