@@ -1,0 +1,6 @@
+//! The program from outside: every command runs as a user runs it, on small data in a directory of its own.
+
+#[path = "cli/contract.rs"]
+mod contract;
+#[path = "cli/place.rs"]
+mod place;
