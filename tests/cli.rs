@@ -2,5 +2,7 @@
 
 #[path = "cli/contract.rs"]
 mod contract;
+#[path = "cli/experiments.rs"]
+mod experiments;
 #[path = "cli/place.rs"]
 mod place;

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use perturbation_learning::data::{self, classes_to_signs};
 use perturbation_learning::loss::StandardLoss;
@@ -34,6 +35,24 @@ impl Common {
         Ok(())
     }
 
+    /// An error unless the JSON document and these array files can be written, each to a place of its own.
+    pub fn check_outputs(&self, arrays: &[&PathBuf]) -> anyhow::Result<()> {
+        for path in arrays {
+            data::check_output(path)?;
+        }
+        let json = self.json.as_ref().filter(|_| !self.json_on_stdout());
+        if let Some(path) = json {
+            data::check_writable(path)?;
+        }
+        let all: Vec<&PathBuf> = arrays.iter().copied().chain(json).collect();
+        for (index, path) in all.iter().enumerate() {
+            if all[..index].contains(path) {
+                bail!("{}: named for two results; expected a file for each", path.display());
+            }
+        }
+        Ok(())
+    }
+
     /// Whether standard output belongs to the JSON document, so that no other word may go there.
     pub fn json_on_stdout(&self) -> bool {
         self.json.as_deref() == Some(Path::new("-"))
@@ -61,6 +80,28 @@ fn parse_number(text: &str, accept: impl Fn(f64) -> bool, expected: &str) -> Res
         Ok(value) if accept(value) => Ok(value),
         _ => Err(format!("expected {expected}")),
     }
+}
+
+/// The largest count accepted: more neurons, steps or points than any machine of today works through.
+const COUNT_LIMIT: usize = 1_000_000_000_000;
+
+/// A whole number from the command line, small enough that sizes computed from it do not overflow.
+pub fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(value) if value <= COUNT_LIMIT => Ok(value),
+        _ => Err(format!("expected a whole number from 0 to {COUNT_LIMIT}")),
+    }
+}
+
+/// An error unless the system grants memory for this many double-precision numbers; asking first lets a mistyped size end
+/// in a message instead of an abort.
+pub fn require_memory(what: &str, factors: &[usize]) -> anyhow::Result<()> {
+    let numbers = factors.iter().try_fold(1_usize, |product, factor| product.checked_mul(*factor));
+    if numbers.is_some_and(|n| Vec::<f64>::new().try_reserve_exact(n).is_ok()) {
+        return Ok(());
+    }
+    let sizes: Vec<String> = factors.iter().map(usize::to_string).collect();
+    bail!("{what}: {} numbers of 8 bytes; expected a size that fits into memory", sizes.join(" × "))
 }
 
 /// `--loss`.

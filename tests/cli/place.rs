@@ -91,3 +91,15 @@ pub fn data() -> DataSet {
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// An IDX file of `count` square images.
+pub fn idx_images(count: u32, side: u32, bytes: &[u8]) -> Vec<u8> {
+    let header = [0x803, count, side, side].map(u32::to_be_bytes).concat();
+    [header.as_slice(), bytes].concat()
+}
+
+/// An IDX file of labels.
+pub fn idx_labels(labels: &[u8]) -> Vec<u8> {
+    let header = [0x801, labels.len() as u32].map(u32::to_be_bytes).concat();
+    [header.as_slice(), labels].concat()
+}
