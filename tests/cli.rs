@@ -1,5 +1,7 @@
 //! The program from outside: every command runs as a user runs it, on small data in a directory of its own.
 
+#[path = "cli/bad_input.rs"]
+mod bad_input;
 #[path = "cli/contract.rs"]
 mod contract;
 #[path = "cli/experiments.rs"]

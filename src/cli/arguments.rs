@@ -16,10 +16,10 @@ use serde::Serialize;
 #[derive(Debug, Args)]
 pub struct Common {
     /// Threads to use [default: all cores]. Results do not depend on it.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub threads: Option<NonZeroUsize>,
     /// Seed of every random number of the run.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
     /// Write the result as JSON to FILE, or to standard output for "-".
     #[arg(long, value_name = "FILE")]
@@ -73,6 +73,11 @@ pub fn parse_nonnegative(text: &str) -> Result<f64, String> {
 /// A finite number > 0 from the command line.
 pub fn parse_positive(text: &str) -> Result<f64, String> {
     parse_number(text, |v| v.is_finite() && v > 0.0, "a finite number above 0")
+}
+
+/// A finite number from the command line.
+pub fn parse_finite(text: &str) -> Result<f64, String> {
+    parse_number(text, f64::is_finite, "a finite number")
 }
 
 fn parse_number(text: &str, accept: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {

@@ -13,8 +13,8 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
 use super::arguments::{
-    Common, InitialisationName, LossName, PrecisionName, ReadoutName, ScenarioName, parse_count, parse_nonnegative,
-    parse_positive, parse_slope, require_memory,
+    Common, InitialisationName, LossName, PrecisionName, ReadoutName, ScenarioName, parse_count, parse_finite,
+    parse_nonnegative, parse_positive, parse_slope, require_memory,
 };
 use super::{Verdict, say};
 
@@ -25,19 +25,19 @@ pub struct DataArguments {
     #[arg(long, value_name = "NAME|DIR", conflicts_with_all = ["train", "labels", "test"])]
     pub data: Option<String>,
     /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
-    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], requires = "data")]
+    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true, requires = "data")]
     pub classes: Option<Vec<u8>>,
     /// Mean subtracted from pixel/255 of an IDX directory [default: the mean of its training images].
-    #[arg(long, requires = "data", allow_negative_numbers = true)]
+    #[arg(long, requires = "data", value_parser = parse_finite, allow_negative_numbers = true)]
     pub pixel_mean: Option<f64>,
     /// Input dimension d of synthetic data.
-    #[arg(long, value_name = "D", default_value_t = 100, value_parser = parse_count, requires = "data")]
+    #[arg(long, value_name = "D", default_value_t = 100, value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
     pub input_dim: usize,
     /// Number of training points N of synthetic data.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_count, requires = "data")]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
     pub train_count: usize,
     /// Number of fresh test points of synthetic data.
-    #[arg(long, value_name = "M", default_value_t = 1000, value_parser = parse_count, requires = "data")]
+    #[arg(long, value_name = "M", default_value_t = 1000, value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
     pub test_count: usize,
 }
 
@@ -111,7 +111,7 @@ pub struct LearnArguments {
     #[arg(long, value_name = "E", value_parser = parse_positive, allow_negative_numbers = true)]
     epsilon: f64,
     /// Number of hidden neurons m.
-    #[arg(long, value_name = "M", value_parser = parse_count)]
+    #[arg(long, value_name = "M", value_parser = parse_count, allow_negative_numbers = true)]
     width: usize,
     /// Pairing of the initial weights.
     #[arg(long, value_enum, default_value = "standard")]
@@ -141,10 +141,10 @@ pub struct LearnArguments {
     #[arg(long, value_name = "LR2", value_parser = parse_positive, conflicts_with = "flow", allow_negative_numbers = true)]
     learning_rate_perturbed: Option<f64>,
     /// Steps of f.
-    #[arg(long, value_name = "K", conflicts_with = "flow", value_parser = parse_count)]
+    #[arg(long, value_name = "K", conflicts_with = "flow", value_parser = parse_count, allow_negative_numbers = true)]
     steps: Option<usize>,
     /// Steps of g.
-    #[arg(long, value_name = "K2", conflicts_with = "flow", value_parser = parse_count)]
+    #[arg(long, value_name = "K2", conflicts_with = "flow", value_parser = parse_count, allow_negative_numbers = true)]
     steps_perturbed: Option<usize>,
     /// Momentum of both descents, in [0, 1).
     #[arg(long, value_name = "B", default_value_t = 0.0, conflicts_with = "flow", allow_negative_numbers = true)]

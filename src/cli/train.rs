@@ -30,7 +30,7 @@ pub struct TrainArguments {
     #[command(flatten)]
     data: UserData,
     /// Number of hidden neurons m (not with given weights).
-    #[arg(long, value_name = "M", required_unless_present = "hidden", value_parser = parse_count)]
+    #[arg(long, value_name = "M", required_unless_present = "hidden", value_parser = parse_count, allow_negative_numbers = true)]
     width: Option<usize>,
     /// Pairing of the initial weights.
     #[arg(long, value_enum, default_value = "standard", conflicts_with = "hidden")]
@@ -57,7 +57,7 @@ pub struct TrainArguments {
     #[arg(long, value_name = "LR", value_parser = parse_positive, conflicts_with = "flow", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// Number of descent steps.
-    #[arg(long, value_name = "K", conflicts_with = "flow", value_parser = parse_count)]
+    #[arg(long, value_name = "K", conflicts_with = "flow", value_parser = parse_count, allow_negative_numbers = true)]
     steps: Option<usize>,
     /// Momentum of the descent, in [0, 1).
     #[arg(long, value_name = "B", default_value_t = 0.0, conflicts_with = "flow", allow_negative_numbers = true)]
@@ -171,6 +171,15 @@ fn add_weights(files: &mut ArrayFiles, directory: &Path, weights: &Weights) -> a
     Ok(())
 }
 
+/// One value per neuron.
+fn read_per_neuron(path: &Path, name: &str, width: usize) -> anyhow::Result<Vec<f64>> {
+    let values = data::read_vector(path)?;
+    if values.len() != width {
+        bail!("{}: {name} has shape {}; expected {width}, one per neuron", path.display(), values.len());
+    }
+    Ok(values)
+}
+
 impl TrainArguments {
     fn check_outputs(&self) -> anyhow::Result<()> {
         let arrays = [Some(&self.out), self.initial_out.as_ref(), self.gradient_out.as_ref()];
@@ -192,8 +201,9 @@ impl TrainArguments {
                     matrix.input_dim()
                 );
             }
-            let weights = Weights::new(matrix.as_columns(), &data::read_vector(bias)?, data::read_vector(readout)?)?;
-            return Ok(Neurons::given(weights));
+            let bias = read_per_neuron(bias, "bias", matrix.count())?;
+            let readout = read_per_neuron(readout, "readout weights", matrix.count())?;
+            return Ok(Neurons::given(Weights::new(matrix.as_columns(), &bias, readout)?));
         }
         let width = self.width.expect("clap requires a width unless weights are given");
         if self.descent || self.weights_out.is_some() {

@@ -27,19 +27,19 @@ pub struct VerifyArguments {
     #[arg(long, value_name = "NAME|DIR")]
     data: Vec<String>,
     /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
-    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"])]
+    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true)]
     classes: Option<Vec<u8>>,
     /// Input dimension of synthetic data.
-    #[arg(long, value_name = "D", default_value_t = 100, value_parser = parse_count)]
+    #[arg(long, value_name = "D", default_value_t = 100, value_parser = parse_count, allow_negative_numbers = true)]
     input_dim: usize,
     /// Number of training points of synthetic data.
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = parse_count)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = parse_count, allow_negative_numbers = true)]
     train_count: usize,
     /// Widths, even and ascending [default: 128,512,2048,8192].
-    #[arg(long, value_delimiter = ',', value_parser = parse_count, value_name = "M,…")]
+    #[arg(long, value_delimiter = ',', value_parser = parse_count, allow_negative_numbers = true, value_name = "M,…")]
     widths: Vec<usize>,
     /// Independent networks per width [default: 8].
-    #[arg(long, value_name = "R", value_parser = parse_count)]
+    #[arg(long, value_name = "R", value_parser = parse_count, allow_negative_numbers = true)]
     networks: Option<usize>,
     /// Slope γ of the leaky ReLU, in [0, 1).
     #[arg(long, default_value = "0", value_parser = parse_slope, allow_negative_numbers = true)]
