@@ -206,3 +206,31 @@ fn a_reader_that_goes_away_is_no_panic() {
         assert_eq!(place.path("o/verify.json").exists(), !words.contains("help"), "{words}");
     }
 }
+
+/// What is no plain file is written to, not replaced: a device or pipe stays what it is, and a link a link.
+#[cfg(unix)]
+#[test]
+fn links_and_pipes_are_written_through() {
+    let place = Place::with_data();
+    let stdout = place.succeed("kernel --x x.npy --out k.npy --json /dev/stdout");
+    assert!(serde_json::from_str::<Value>(&stdout).is_ok(), "{stdout}");
+    std::fs::write(place.path("target.npy"), "old").unwrap();
+    std::os::unix::fs::symlink("target.npy", place.path("link.npy")).unwrap();
+    place.succeed("kernel --x x.npy --out link.npy");
+    assert!(place.path("link.npy").is_symlink());
+    assert_eq!(place.bytes("target.npy"), place.bytes("k.npy"));
+}
+
+/// A disk that is full is an error, on standard output too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error() {
+    let place = Place::with_data();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for words in ["kernel --x x.npy --out k.npy --json -", &format!("{TINY} --out o")] {
+        let output = place.command(words).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        assert!(text(&output.stderr).contains("No space left"), "{}", text(&output.stderr));
+    }
+    assert!(!place.path("k.npy").exists());
+}
