@@ -46,6 +46,14 @@ pub enum Verdict {
     Rejected,
 }
 
+/// An error with its causes, as far as it does not name them itself.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
 /// Prints a line on standard output. A reader that went away (a pipe into `head`) is no error: files are still written.
 fn say(line: impl Display) -> anyhow::Result<()> {
     match writeln!(std::io::stdout(), "{line}") {
@@ -65,7 +73,7 @@ pub fn main() -> ExitCode {
         Ok(Verdict::Rejected) => ExitCode::from(1),
         Err(error) => {
             // Nobody may be listening; the exit status says it as well.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", with_causes(&error));
             ExitCode::from(2)
         }
     }

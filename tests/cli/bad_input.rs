@@ -93,6 +93,22 @@ fn arrays_that_do_not_fit_each_other() {
     );
 }
 
+/// The whole message, once: a file, what is wrong in it, what was expected.
+#[test]
+fn messages_say_everything_once() {
+    let place = Place::with_data();
+    raw(&place, "nan.npy", &[1, 2], &[0.0, f64::NAN]);
+    let message = |words: &str| text(&place.run(words).stderr);
+    assert_eq!(
+        message("kernel --x nan.npy --out new.npy"),
+        "error: nan.npy: points: row 0, column 1 is NaN; expected a finite number\n"
+    );
+    assert_eq!(message("kernel --x absent.npy --out new.npy").matches("No such file").count(), 1);
+    assert_eq!(message("kernel --x x.npy --out no/new.npy").matches("No such file").count(), 1);
+    let far = message(&format!("predict {USER} --loss logistic --time 1e300 --out new.npy"));
+    assert!(far.contains(" of 1e300: "), "{far}");
+}
+
 #[test]
 fn given_weights_that_do_not_fit() {
     let place = Place::with_data();
