@@ -107,7 +107,7 @@ pub enum Error {
         loss: String,
     },
     /// The adaptive integrator gave up.
-    #[error("the dual equation could not be integrated beyond time {time} of {horizon}: {reason}")]
+    #[error("the dual equation could not be integrated beyond time {time:?} of {horizon:?}: {reason}")]
     Integration {
         /// The time reached.
         time: f64,

@@ -169,8 +169,15 @@ fn unusable_arrays_are_refused() {
     assert!(message(read_points(&path)).contains("21 bytes of data; shape [2, 3] of 4-byte numbers needs 24"));
     std::fs::write(&path, b"hello").unwrap();
     assert!(message(read_points(&path)).contains("not a readable NPY file"));
-    write_matrix(&path, &DMatrix::from_row_slice(2, 2, &[1.0, 2.0, f64::NAN, 4.0])).unwrap();
+    write_matrix(&path, &DMatrix::from_row_slice(2, 2, &[1.0, 2.0, 3.0, 4.0])).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let third = bytes.len() - 16;
+    bytes[third..third + 8].copy_from_slice(&f64::NAN.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
     assert!(message(read_points(&path)).contains("row 1, column 0 is NaN"));
+    // Nor are such results written.
+    let nan = DMatrix::from_row_slice(2, 2, &[1.0, 2.0, f64::NAN, 4.0]);
+    assert!(message(write_matrix(&path, &nan)).contains("result: row 1, column 0 is NaN; expected a finite number"));
     assert!(message(read_vector(&fixture("u8.npy"))).contains("expected a vector"));
 }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use perturbation_learning::data::{self, classes_to_signs};
 use perturbation_learning::loss::StandardLoss;
@@ -15,10 +16,10 @@ use serde::Serialize;
 #[derive(Debug, Args)]
 pub struct Common {
     /// Threads to use [default: all cores]. Results do not depend on it.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub threads: Option<NonZeroUsize>,
     /// Seed of every random number of the run.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
     /// Write the result as JSON to FILE, or to standard output for "-".
     #[arg(long, value_name = "FILE")]
@@ -30,6 +31,24 @@ impl Common {
     pub fn write(&self, result: &impl Serialize) -> anyhow::Result<()> {
         if let Some(path) = &self.json {
             write_json(path, result)?;
+        }
+        Ok(())
+    }
+
+    /// An error unless the JSON document and these array files can be written, each to a place of its own.
+    pub fn check_outputs(&self, arrays: &[&PathBuf]) -> anyhow::Result<()> {
+        for path in arrays {
+            data::check_output(path)?;
+        }
+        let json = self.json.as_ref().filter(|_| !self.json_on_stdout());
+        if let Some(path) = json {
+            data::check_writable(path)?;
+        }
+        let all: Vec<&PathBuf> = arrays.iter().copied().chain(json).collect();
+        for (index, path) in all.iter().enumerate() {
+            if all[..index].contains(path) {
+                bail!("{}: named for two results; expected a file for each", path.display());
+            }
         }
         Ok(())
     }
@@ -56,11 +75,38 @@ pub fn parse_positive(text: &str) -> Result<f64, String> {
     parse_number(text, |v| v.is_finite() && v > 0.0, "a finite number above 0")
 }
 
+/// A finite number from the command line.
+pub fn parse_finite(text: &str) -> Result<f64, String> {
+    parse_number(text, f64::is_finite, "a finite number")
+}
+
 fn parse_number(text: &str, accept: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if accept(value) => Ok(value),
         _ => Err(format!("expected {expected}")),
     }
+}
+
+/// The largest count accepted: more neurons, steps or points than any machine of today works through.
+const COUNT_LIMIT: usize = 1_000_000_000_000;
+
+/// A whole number from the command line, small enough that sizes computed from it do not overflow.
+pub fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(value) if value <= COUNT_LIMIT => Ok(value),
+        _ => Err(format!("expected a whole number from 0 to {COUNT_LIMIT}")),
+    }
+}
+
+/// An error unless the system grants memory for this many double-precision numbers; asking first lets a mistyped size end
+/// in a message instead of an abort.
+pub fn require_memory(what: &str, factors: &[usize]) -> anyhow::Result<()> {
+    let numbers = factors.iter().try_fold(1_usize, |product, factor| product.checked_mul(*factor));
+    if numbers.is_some_and(|n| Vec::<f64>::new().try_reserve_exact(n).is_ok()) {
+        return Ok(());
+    }
+    let sizes: Vec<String> = factors.iter().map(usize::to_string).collect();
+    bail!("{what}: {} numbers of 8 bytes; expected a size that fits into memory", sizes.join(" × "))
 }
 
 /// `--loss`.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use perturbation_learning::data;
+use perturbation_learning::data::{self, ArrayFiles};
 use perturbation_learning::problem::Slope;
 use perturbation_learning::theory::{Kernel, cross_gram, gram};
 use serde::Serialize;
 
 use super::Verdict;
-use super::arguments::{Common, parse_slope};
+use super::arguments::{Common, parse_slope, require_memory};
 
 /// Closed-form kernel matrix of given points.
 ///
@@ -58,6 +58,7 @@ struct KernelResult {
 
 /// Computes and writes the matrix.
 pub fn run(arguments: &KernelArguments) -> anyhow::Result<Verdict> {
+    arguments.common.check_outputs(&[&arguments.out])?;
     let x = data::read_points(&arguments.x)?;
     let (kernel, kind) = match arguments.kind {
         KernelName::Ntk => (Kernel::Ntk, "ntk"),
@@ -67,16 +68,22 @@ pub fn run(arguments: &KernelArguments) -> anyhow::Result<Verdict> {
     };
     let start = std::time::Instant::now();
     let matrix = match &arguments.z {
-        None => gram(kernel, arguments.slope, &x),
+        None => {
+            require_memory("kernel matrix", &[x.count(), x.count()])?;
+            gram(kernel, arguments.slope, &x)
+        }
         Some(path) => {
             let z = data::read_points(path)?;
             x.same_dimension("z", &z).map_err(|e| e.in_file(path))?;
+            require_memory("kernel matrix", &[x.count(), z.count()])?;
             cross_gram(kernel, arguments.slope, &x, &z)
         }
     };
     let seconds = start.elapsed().as_secs_f64();
-    data::write_matrix(&arguments.out, &matrix)?;
+    let mut files = ArrayFiles::default();
+    files.matrix(&arguments.out, &matrix)?;
     let (rows, columns) = matrix.shape();
     arguments.common.write(&KernelResult { rows, columns, slope: arguments.slope.value(), kind, seconds })?;
+    files.commit()?;
     Ok(Verdict::Held)
 }

@@ -12,11 +12,11 @@ use perturbation_learning::problem::{Slope, TrainingSet};
 use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
-use super::Verdict;
 use super::arguments::{
-    Common, InitialisationName, LossName, PrecisionName, ReadoutName, ScenarioName, parse_nonnegative, parse_positive,
-    parse_slope,
+    Common, InitialisationName, LossName, PrecisionName, ReadoutName, ScenarioName, parse_count, parse_finite,
+    parse_nonnegative, parse_positive, parse_slope, require_memory,
 };
+use super::{Verdict, say};
 
 /// Where the data come from: a name, a directory, or the user's arrays.
 #[derive(Debug, Args)]
@@ -25,26 +25,43 @@ pub struct DataArguments {
     #[arg(long, value_name = "NAME|DIR", conflicts_with_all = ["train", "labels", "test"])]
     pub data: Option<String>,
     /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
-    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], requires = "data")]
+    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true, requires = "data")]
     pub classes: Option<Vec<u8>>,
     /// Mean subtracted from pixel/255 of an IDX directory [default: the mean of its training images].
-    #[arg(long, requires = "data", allow_negative_numbers = true)]
+    #[arg(long, requires = "data", value_parser = parse_finite, allow_negative_numbers = true)]
     pub pixel_mean: Option<f64>,
     /// Input dimension d of synthetic data.
-    #[arg(long, value_name = "D", default_value_t = 100)]
+    #[arg(long, value_name = "D", default_value_t = 100, value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
     pub input_dim: usize,
     /// Number of training points N of synthetic data.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
     pub train_count: usize,
     /// Number of fresh test points of synthetic data.
-    #[arg(long, value_name = "M", default_value_t = 1000)]
+    #[arg(long, value_name = "M", default_value_t = 1000, value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
     pub test_count: usize,
 }
 
+/// Whether this is the name of a data set, not of a directory.
+fn is_named(name: &str) -> bool {
+    ["mnist", "fashion", "gauss", "shifted-gauss"].contains(&name)
+}
+
 impl DataArguments {
+    /// An error if there are options for a directory, but none of the data sets is one.
+    pub fn check_directory_options(&self, names: &[String]) -> anyhow::Result<()> {
+        if (self.classes.is_some() || self.pixel_mean.is_some()) && names.iter().all(|name| is_named(name)) {
+            bail!("--data {}: --classes and --pixel-mean are for a directory of IDX files", names.join(" --data "));
+        }
+        Ok(())
+    }
+
     /// The named data set.
     pub fn load(&self, name: &str, seed: u64) -> anyhow::Result<DataSet> {
-        let made = |kind| synthetic(kind, self.input_dim, self.train_count, self.test_count, seed);
+        let made = |kind| {
+            require_memory("training points", &[self.train_count, self.input_dim])?;
+            require_memory("test points", &[self.test_count, self.input_dim])?;
+            anyhow::Ok(synthetic(kind, self.input_dim, self.train_count, self.test_count, seed)?)
+        };
         Ok(match name {
             "mnist" => mnist()?,
             "fashion" => fashion()?,
@@ -94,7 +111,7 @@ pub struct LearnArguments {
     #[arg(long, value_name = "E", value_parser = parse_positive, allow_negative_numbers = true)]
     epsilon: f64,
     /// Number of hidden neurons m.
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = parse_count, allow_negative_numbers = true)]
     width: usize,
     /// Pairing of the initial weights.
     #[arg(long, value_enum, default_value = "standard")]
@@ -124,10 +141,10 @@ pub struct LearnArguments {
     #[arg(long, value_name = "LR2", value_parser = parse_positive, conflicts_with = "flow", allow_negative_numbers = true)]
     learning_rate_perturbed: Option<f64>,
     /// Steps of f.
-    #[arg(long, value_name = "K", conflicts_with = "flow")]
+    #[arg(long, value_name = "K", conflicts_with = "flow", value_parser = parse_count, allow_negative_numbers = true)]
     steps: Option<usize>,
     /// Steps of g.
-    #[arg(long, value_name = "K2", conflicts_with = "flow")]
+    #[arg(long, value_name = "K2", conflicts_with = "flow", value_parser = parse_count, allow_negative_numbers = true)]
     steps_perturbed: Option<usize>,
     /// Momentum of both descents, in [0, 1).
     #[arg(long, value_name = "B", default_value_t = 0.0, conflicts_with = "flow", allow_negative_numbers = true)]
@@ -158,7 +175,11 @@ struct LearnResult {
 /// Runs the experiment and prints it.
 pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
+    arguments.common.check_outputs(&[])?;
     let data = arguments.data_set()?;
+    if arguments.descent {
+        require_memory("weights", &[arguments.width, data.train.input_dim() + 1])?;
+    }
     let experiment = Experiment {
         width: arguments.width,
         initialisation: arguments.init.into(),
@@ -171,7 +192,7 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     };
     let outcome = experiment.run(&data)?.outcome;
     if !arguments.common.json_on_stdout() {
-        print(&outcome);
+        print(&outcome)?;
     }
     let run = RunRecord::new(arguments.common.seed, start.elapsed().as_secs_f64());
     let (width, epsilon) = (arguments.width, arguments.epsilon);
@@ -182,7 +203,8 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
 impl LearnArguments {
     fn data_set(&self) -> anyhow::Result<DataSet> {
         let (Some(train), Some(labels), Some(test)) = (&self.train, &self.labels, &self.test) else {
-            let name = self.data.data.as_deref().context("give --data NAME, or --train, --labels and --test")?;
+            let name = self.data.data.as_ref().context("give --data NAME, or --train, --labels and --test")?;
+            self.data.check_directory_options(std::slice::from_ref(name))?;
             return self.data.load(name, self.common.seed);
         };
         let raw = data::read_labels(labels)?;
@@ -212,13 +234,15 @@ impl LearnArguments {
                 time_perturbed: time_perturbed.expect("clap requires the time of g"),
             });
         }
-        let schedule = |rate: Option<f64>, steps: Option<usize>| Schedule {
-            learning_rate: rate.expect("clap requires the learning rates"),
-            steps: steps.expect("clap requires the steps"),
+        let schedule = |rate: Option<f64>, steps: Option<usize>| {
+            let learning_rate = rate.expect("clap requires the learning rates");
+            let steps = steps.expect("clap requires the steps");
+            require_memory("history of the descent", &[steps])?;
+            anyhow::Ok(Schedule { learning_rate, steps })
         };
         Ok(Training::Descent {
-            clean: schedule(self.learning_rate, self.steps),
-            perturbed: schedule(self.learning_rate_perturbed, self.steps_perturbed),
+            clean: schedule(self.learning_rate, self.steps)?,
+            perturbed: schedule(self.learning_rate_perturbed, self.steps_perturbed)?,
             momentum: self.momentum,
             plateau: self.plateau,
             loss: self.loss.into(),
@@ -227,7 +251,7 @@ impl LearnArguments {
     }
 }
 
-fn print(outcome: &Outcome) {
+fn print(outcome: &Outcome) -> anyhow::Result<()> {
     let mut table = Table::new(&["", "f (clean data)", "g (perturbations)"]);
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let mut row = |name: &str, f: String, g: String| table.row(vec![name.into(), f, g]);
@@ -240,9 +264,10 @@ fn print(outcome: &Outcome) {
     row("deviation from it (rms)", number(outcome.deviation_f), number(outcome.deviation_g));
     row("size of the initial output (rms)", number(outcome.initial_f_scale), number(outcome.initial_g_scale));
     row("training time", number(outcome.time), number(outcome.time_perturbed));
-    println!("{table}");
-    println!("agreement of f and g on the test points   {}", percent(outcome.agreement));
-    println!("  predicted by the infinite-width limits  {}", percent(outcome.agreement_limit));
-    println!("cosine of the perturbations to ∇F         {}", significant(outcome.cosine_limit_gradient, 4));
-    println!("  to the paper's weighted sum             {}", significant(outcome.cosine_weighted_sum, 4));
+    say(format_args!("{table}"))?;
+    say(format_args!("agreement of f and g on the test points   {}", percent(outcome.agreement)))?;
+    say(format_args!("  predicted by the infinite-width limits  {}", percent(outcome.agreement_limit)))?;
+    say(format_args!("cosine of the perturbations to ∇F         {}", significant(outcome.cosine_limit_gradient, 4)))?;
+    say(format_args!("  to the paper's weighted sum             {}", significant(outcome.cosine_weighted_sum, 4)))?;
+    Ok(())
 }

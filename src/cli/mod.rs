@@ -7,6 +7,8 @@ mod predict;
 mod train;
 mod verify;
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -44,6 +46,22 @@ pub enum Verdict {
     Rejected,
 }
 
+/// An error with its causes, as far as it does not name them itself.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
+/// Prints a line on standard output. A reader that went away (a pipe into `head`) is no error: files are still written.
+fn say(line: impl Display) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("standard output"),
+    }
+}
+
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     let arguments = match parse() {
@@ -54,7 +72,8 @@ pub fn main() -> ExitCode {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Rejected) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Nobody may be listening; the exit status says it as well.
+            let _ = writeln!(std::io::stderr(), "error: {}", with_causes(&error));
             ExitCode::from(2)
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use perturbation_learning::data;
+use perturbation_learning::data::ArrayFiles;
 use perturbation_learning::loss::{Loss, StandardLoss};
 use perturbation_learning::problem::{Horizon, Slope};
 use perturbation_learning::theory::Predictor;
@@ -55,11 +55,13 @@ struct PredictResult {
 
 /// Computes and writes the predictions.
 pub fn run(arguments: &PredictArguments) -> anyhow::Result<Verdict> {
+    arguments.common.check_outputs(&[&arguments.out])?;
     let (train, test) = arguments.data.read()?;
     let loss = StandardLoss::from(arguments.loss);
     let predictor = Predictor::train(&train, arguments.slope, arguments.time, loss, None)?;
     let values = predictor.values(&test)?;
-    data::write_vector(&arguments.out, &values)?;
+    let mut files = ArrayFiles::default();
+    files.vector(&arguments.out, &values)?;
     arguments.common.write(&PredictResult {
         train_count: train.count(),
         test_count: test.count(),
@@ -72,5 +74,6 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<Verdict> {
         },
         positive_share: values.iter().filter(|v| **v >= 0.0).count() as f64 / values.len() as f64,
     })?;
+    files.commit()?;
     Ok(Verdict::Held)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use nalgebra::DMatrix;
-use perturbation_learning::data;
+use perturbation_learning::data::{self, ArrayFiles};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{
     Descent, GradientFlow, Neurons, Weights, input_gradients, outputs, outputs_streamed,
@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::arguments::{
-    Common, InitialisationName, LossName, PrecisionName, ReadoutName, UserData, parse_nonnegative, parse_positive,
-    parse_slope,
+    Common, InitialisationName, LossName, PrecisionName, ReadoutName, UserData, parse_count, parse_nonnegative,
+    parse_positive, parse_slope, require_memory,
 };
 
 /// Train one network of finite width and evaluate it at test points.
@@ -30,13 +30,13 @@ pub struct TrainArguments {
     #[command(flatten)]
     data: UserData,
     /// Number of hidden neurons m (not with given weights).
-    #[arg(long, value_name = "M", required_unless_present = "hidden")]
+    #[arg(long, value_name = "M", required_unless_present = "hidden", value_parser = parse_count, allow_negative_numbers = true)]
     width: Option<usize>,
     /// Pairing of the initial weights.
-    #[arg(long, value_enum, default_value = "standard")]
+    #[arg(long, value_enum, default_value = "standard", conflicts_with = "hidden")]
     init: InitialisationName,
     /// Distribution of the frozen readout.
-    #[arg(long, value_enum, default_value = "gaussian")]
+    #[arg(long, value_enum, default_value = "gaussian", conflicts_with = "hidden")]
     readout: ReadoutName,
     /// Slope γ of the leaky ReLU, in [0, 1).
     #[arg(long, default_value = "0", value_parser = parse_slope, allow_negative_numbers = true)]
@@ -57,7 +57,7 @@ pub struct TrainArguments {
     #[arg(long, value_name = "LR", value_parser = parse_positive, conflicts_with = "flow", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// Number of descent steps.
-    #[arg(long, value_name = "K", conflicts_with = "flow")]
+    #[arg(long, value_name = "K", conflicts_with = "flow", value_parser = parse_count, allow_negative_numbers = true)]
     steps: Option<usize>,
     /// Momentum of the descent, in [0, 1).
     #[arg(long, value_name = "B", default_value_t = 0.0, conflicts_with = "flow", allow_negative_numbers = true)]
@@ -134,6 +134,7 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
     if arguments.flow && loss != StandardLoss::Identity {
         bail!("--flow integrates the identity loss exactly; use --descent for other losses");
     }
+    arguments.check_outputs()?;
     let (train, test) = arguments.data.read()?;
     let neurons = arguments.neurons(train.input_dim())?;
     let trained = if arguments.flow {
@@ -141,34 +142,54 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
     } else {
         arguments.descend(&train, &test, &neurons, loss)?
     };
-    data::write_vector(&arguments.out, &trained.values)?;
+    let mut files = ArrayFiles::default();
+    files.vector(&arguments.out, &trained.values)?;
     if let Some(path) = &arguments.initial_out {
-        data::write_vector(path, &trained.initial)?;
+        files.vector(path, &trained.initial)?;
     }
     if let (Some(path), Some(gradients)) = (&arguments.gradient_out, &trained.gradients) {
-        data::write_point_columns(path, gradients)?;
+        files.point_columns(path, gradients)?;
     }
     if let (Some(directory), Some(weights)) = (&arguments.weights_out, &trained.weights) {
-        write_weights(directory, weights)?;
+        add_weights(&mut files, directory, weights)?;
     }
     arguments.common.write(&trained.result)?;
+    files.commit()?;
     Ok(Verdict::Held)
 }
 
-fn write_weights(directory: &Path, weights: &Weights) -> anyhow::Result<()> {
+fn add_weights(files: &mut ArrayFiles, directory: &Path, weights: &Weights) -> anyhow::Result<()> {
     std::fs::create_dir_all(directory)
         .map_err(|source| perturbation_learning::Error::Io { path: directory.into(), source })?;
     let d = weights.input_dim();
     let rows = weights.hidden().chunks_exact(d + 1);
     let hidden = DMatrix::from_iterator(d, weights.width(), rows.clone().flat_map(|row| row[..d].iter().copied()));
     let bias: Vec<f64> = rows.map(|row| row[d]).collect();
-    data::write_point_columns(&directory.join("hidden.npy"), &hidden)?;
-    data::write_vector(&directory.join("bias.npy"), &bias)?;
-    data::write_vector(&directory.join("readout.npy"), weights.readout())?;
+    files.point_columns(&directory.join("hidden.npy"), &hidden)?;
+    files.vector(&directory.join("bias.npy"), &bias)?;
+    files.vector(&directory.join("readout.npy"), weights.readout())?;
     Ok(())
 }
 
+/// One value per neuron.
+fn read_per_neuron(path: &Path, name: &str, width: usize) -> anyhow::Result<Vec<f64>> {
+    let values = data::read_vector(path)?;
+    if values.len() != width {
+        bail!("{}: {name} has shape {}; expected {width}, one per neuron", path.display(), values.len());
+    }
+    Ok(values)
+}
+
 impl TrainArguments {
+    fn check_outputs(&self) -> anyhow::Result<()> {
+        let arrays = [Some(&self.out), self.initial_out.as_ref(), self.gradient_out.as_ref()];
+        self.common.check_outputs(&arrays.into_iter().flatten().collect::<Vec<_>>())?;
+        if let Some(directory) = &self.weights_out {
+            data::check_writable_directory(directory)?;
+        }
+        Ok(())
+    }
+
     fn neurons(&self, input_dim: usize) -> anyhow::Result<Neurons> {
         if let (Some(hidden), Some(bias), Some(readout)) = (&self.hidden, &self.bias, &self.readout_weights) {
             let matrix = data::read_points(hidden)?;
@@ -180,10 +201,15 @@ impl TrainArguments {
                     matrix.input_dim()
                 );
             }
-            let weights = Weights::new(matrix.as_columns(), &data::read_vector(bias)?, data::read_vector(readout)?)?;
-            return Ok(Neurons::given(weights));
+            let bias = read_per_neuron(bias, "bias", matrix.count())?;
+            let readout = read_per_neuron(readout, "readout weights", matrix.count())?;
+            return Ok(Neurons::given(Weights::new(matrix.as_columns(), &bias, readout)?));
         }
         let width = self.width.expect("clap requires a width unless weights are given");
+        if self.descent || self.weights_out.is_some() {
+            // Exact flow without the weights as a result streams over the neurons instead.
+            require_memory("weights", &[width, input_dim + 1])?;
+        }
         let streams = Streams::new(self.common.seed, "f/neurons");
         Ok(Neurons::draw(input_dim, width, self.init.into(), self.readout.into(), streams)?)
     }
@@ -249,6 +275,7 @@ impl TrainArguments {
     ) -> anyhow::Result<Trained> {
         let learning_rate = self.learning_rate.expect("clap requires a learning rate with --descent");
         let steps = self.steps.expect("clap requires steps with --descent");
+        require_memory("history of the descent", &[steps])?;
         let descent = Descent::new(learning_rate, steps)?
             .with_momentum(self.momentum)?
             .with_plateau(self.plateau)

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use perturbation_learning::data::DataSet;
+use perturbation_learning::data::{DataSet, check_writable_directory};
 use perturbation_learning::experiment::verify::{self, DataReport, FALSE_ALARM, Setting, Verification};
 use perturbation_learning::problem::Slope;
 use perturbation_learning::report::{RunRecord, Table, significant, write_json};
 use serde::Serialize;
 
-use super::Verdict;
-use super::arguments::{Common, ReadoutName, parse_slope};
+use super::arguments::{Common, ReadoutName, parse_count, parse_slope};
 use super::learn::DataArguments;
+use super::{Verdict, say};
 
 /// Verify the theorem on real images (the default command).
 ///
@@ -27,19 +27,19 @@ pub struct VerifyArguments {
     #[arg(long, value_name = "NAME|DIR")]
     data: Vec<String>,
     /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
-    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"])]
+    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true)]
     classes: Option<Vec<u8>>,
     /// Input dimension of synthetic data.
-    #[arg(long, value_name = "D", default_value_t = 100)]
+    #[arg(long, value_name = "D", default_value_t = 100, value_parser = parse_count, allow_negative_numbers = true)]
     input_dim: usize,
     /// Number of training points of synthetic data.
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = parse_count, allow_negative_numbers = true)]
     train_count: usize,
     /// Widths, even and ascending [default: 64,256,1024,4096].
-    #[arg(long, value_delimiter = ',', value_name = "M,…")]
+    #[arg(long, value_delimiter = ',', value_parser = parse_count, allow_negative_numbers = true, value_name = "M,…")]
     widths: Vec<usize>,
     /// Independent networks of the largest width; width m gets √(m_max/m) times as many [default: 8].
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = parse_count, allow_negative_numbers = true)]
     networks: Option<usize>,
     /// Slope γ of the leaky ReLU, in [0, 1).
     #[arg(long, default_value = "0", value_parser = parse_slope, allow_negative_numbers = true)]
@@ -86,8 +86,9 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
     let run = arguments.verification();
     run.check()?;
+    arguments.common.check_outputs(&[])?;
+    check_writable_directory(&arguments.out)?;
     let settings = arguments.settings()?;
-    std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
     let quiet = arguments.common.json_on_stdout();
     let bar = progress_bar((run.steps() * settings.len()) as u64);
     let mut reports = Vec::new();
@@ -95,7 +96,7 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
         bar.set_message(setting.data.name.clone());
         let report = run.run(setting, settings.len(), &|| bar.inc(1))?;
         if !quiet {
-            bar.suspend(|| print(&report));
+            bar.suspend(|| print(&report))?;
         }
         reports.push(report);
     }
@@ -115,11 +116,12 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
         all_held: !rejected,
         run: RunRecord::new(run.seed, start.elapsed().as_secs_f64()),
     };
+    std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
     let path = arguments.out.join("verify.json");
     write_json(&path, &document)?;
     arguments.common.write(&document)?;
     if !quiet {
-        println!("{} (seed {}, {:.0} s)", path.display(), run.seed, document.run.seconds);
+        say(format_args!("{} (seed {}, {:.0} s)", path.display(), run.seed, document.run.seconds))?;
     }
     Ok(if rejected { Verdict::Rejected } else { Verdict::Held })
 }
@@ -146,6 +148,7 @@ impl VerifyArguments {
             train_count: self.train_count,
             test_count: 500,
         };
+        source.check_directory_options(&names)?;
         names
             .iter()
             .map(|name| {
@@ -178,8 +181,8 @@ fn progress_bar(steps: u64) -> ProgressBar {
     bar
 }
 
-fn print(report: &DataReport) {
-    println!(
+fn print(report: &DataReport) -> anyhow::Result<()> {
+    say(format_args!(
         "{}: N = {}, d = {}, M = {} test points, T = {}, T' = {}, ε = {} alone, {} on the image",
         report.data,
         report.train_count,
@@ -189,19 +192,19 @@ fn print(report: &DataReport) {
         report.time_perturbed,
         significant(report.epsilon_alone, 2),
         significant(report.epsilon_on_image, 2)
-    );
+    ))?;
     let limits = &report.limits;
-    println!(
+    say(format_args!(
         "limits: median margin |T·F| {}, |T'·G| {} alone, {} on the image; sgn F = sgn G on {} and {} of the test points\n",
         significant(limits.margin_f, 3),
         significant(limits.margin_g_alone, 2),
         significant(limits.margin_g_on_image, 2),
         percent(limits.agreement_alone),
         percent(limits.agreement_on_image)
-    );
-    println!("{}", width_table(report));
-    println!("{}", standard_table(report));
-    println!("{}", claim_table(report));
+    ))?;
+    say(width_table(report))?;
+    say(standard_table(report))?;
+    say(claim_table(report))
 }
 
 fn percent(share: f64) -> String {

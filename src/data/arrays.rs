@@ -7,9 +7,9 @@ use std::path::Path;
 
 use nalgebra::DMatrix;
 
+use super::atomic::{Staged, check_writable};
 use super::csv_file::{read_csv, to_csv};
 use super::npy::{Array, read_npy, read_npz, split_member, to_npy};
-use super::write_atomically;
 use crate::error::{Error, Result};
 use crate::problem::Points;
 
@@ -87,29 +87,80 @@ fn output_format(path: &Path) -> Result<Format> {
     }
 }
 
-/// An error unless [`write_matrix`] and its kin could write there: checks the extension before hours are spent.
+/// An error unless [`write_matrix`] and its kin can write there: checks before hours are spent.
 ///
 /// # Errors
-/// An extension other than .npy and .csv.
+/// An extension other than .npy and .csv; the errors of [`check_writable`].
 pub fn check_output(path: &Path) -> Result<()> {
-    output_format(path).map(|_| ())
+    output_format(path)?;
+    check_writable(path)
 }
 
-fn write(path: &Path, shape: &[usize], values: impl Iterator<Item = f64>) -> Result<()> {
-    let bytes = match output_format(path)? {
-        Format::Npy => to_npy(shape, values).map_err(|source| Error::Io { path: path.into(), source })?,
-        Format::Csv => to_csv(shape.get(1).copied().unwrap_or(1), values),
-    };
-    write_atomically(path, &bytes)
+/// Array files that appear together: all are prepared first (under temporary names), and take their places only if no
+/// preparation failed. What is dropped uncommitted leaves nothing behind.
+#[derive(Debug, Default)]
+pub struct ArrayFiles {
+    staged: Vec<Staged>,
+}
+
+impl ArrayFiles {
+    /// Adds a matrix as it stands: shape rows × columns.
+    ///
+    /// # Errors
+    /// An extension other than .npy and .csv; an entry that is NaN or infinite; a file that cannot be written.
+    pub fn matrix(&mut self, path: &Path, matrix: &DMatrix<f64>) -> Result<()> {
+        self.add(path, &[matrix.nrows(), matrix.ncols()], matrix.transpose().as_slice())
+    }
+
+    /// Adds a d × N matrix of points (one per column) as an N × d array.
+    ///
+    /// # Errors
+    /// As [`ArrayFiles::matrix`].
+    pub fn point_columns(&mut self, path: &Path, columns: &DMatrix<f64>) -> Result<()> {
+        self.add(path, &[columns.ncols(), columns.nrows()], columns.as_slice())
+    }
+
+    /// Adds a vector.
+    ///
+    /// # Errors
+    /// As [`ArrayFiles::matrix`].
+    pub fn vector(&mut self, path: &Path, values: &[f64]) -> Result<()> {
+        self.add(path, &[values.len()], values)
+    }
+
+    fn add(&mut self, path: &Path, shape: &[usize], values: &[f64]) -> Result<()> {
+        let columns = shape.get(1).copied().unwrap_or(1);
+        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+            let (row, column, value) = (index / columns, index % columns, values[index]);
+            return Err(Error::NotFinite { name: "result".into(), row, column, value }.in_file(path));
+        }
+        let values = values.iter().copied();
+        let bytes = match output_format(path)? {
+            Format::Npy => to_npy(shape, values).map_err(|source| Error::Io { path: path.into(), source })?,
+            Format::Csv => to_csv(columns, values),
+        };
+        self.staged.push(Staged::new(path, &bytes)?);
+        Ok(())
+    }
+
+    /// Puts all files in their places.
+    ///
+    /// # Errors
+    /// A file that cannot take its place.
+    pub fn commit(self) -> Result<()> {
+        self.staged.into_iter().try_for_each(Staged::commit)
+    }
 }
 
 /// Writes a matrix as it stands: shape rows × columns.
 ///
 /// # Errors
-/// An extension other than .npy and .csv; a file that cannot be written (nothing is left behind then).
+/// An extension other than .npy and .csv; an entry that is NaN or infinite; a file that cannot be written (nothing is
+/// left behind then).
 pub fn write_matrix(path: &Path, matrix: &DMatrix<f64>) -> Result<()> {
-    let transposed = matrix.transpose();
-    write(path, &[matrix.nrows(), matrix.ncols()], transposed.as_slice().iter().copied())
+    let mut files = ArrayFiles::default();
+    files.matrix(path, matrix)?;
+    files.commit()
 }
 
 /// Writes a d × N matrix of points (one per column) as an N × d array.
@@ -117,7 +168,9 @@ pub fn write_matrix(path: &Path, matrix: &DMatrix<f64>) -> Result<()> {
 /// # Errors
 /// As [`write_matrix`].
 pub fn write_point_columns(path: &Path, columns: &DMatrix<f64>) -> Result<()> {
-    write(path, &[columns.ncols(), columns.nrows()], columns.as_slice().iter().copied())
+    let mut files = ArrayFiles::default();
+    files.point_columns(path, columns)?;
+    files.commit()
 }
 
 /// Writes a vector.
@@ -125,5 +178,7 @@ pub fn write_point_columns(path: &Path, columns: &DMatrix<f64>) -> Result<()> {
 /// # Errors
 /// As [`write_matrix`].
 pub fn write_vector(path: &Path, values: &[f64]) -> Result<()> {
-    write(path, &[values.len()], values.iter().copied())
+    let mut files = ArrayFiles::default();
+    files.vector(path, values)?;
+    files.commit()
 }

@@ -62,7 +62,22 @@ pub(super) fn read_npz(path: &Path, member: Option<&str>) -> Result<Array> {
     parse(&PathBuf::from(format!("{}:{}", path.display(), arrays[index])), &content)
 }
 
+/// An error if the header claims more bytes than the file has: memory for it would be taken before reading.
+fn check_header_length(path: &Path, raw: &[u8]) -> Result<()> {
+    let length = match *raw {
+        [_, _, _, _, _, _, 1, _, a, b, ..] => 10 + u64::from(u16::from_le_bytes([a, b])),
+        [_, _, _, _, _, _, _, _, a, b, c, d, ..] => 12 + u64::from(u32::from_le_bytes([a, b, c, d])),
+        _ => 12,
+    };
+    if length > raw.len() as u64 {
+        let problem = format!("not a readable NPY file: {} bytes; expected a header of {length} bytes", raw.len());
+        return Err(format_error(path, problem));
+    }
+    Ok(())
+}
+
 fn parse(path: &Path, raw: &[u8]) -> Result<Array> {
+    check_header_length(path, raw)?;
     let mut reader = Cursor::new(raw);
     let header =
         NpyHeader::from_reader(&mut reader).map_err(|e| format_error(path, format!("not a readable NPY file: {e}")))?;

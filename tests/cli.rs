@@ -1,0 +1,10 @@
+//! The program from outside: every command runs as a user runs it, on small data in a directory of its own.
+
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/contract.rs"]
+mod contract;
+#[path = "cli/experiments.rs"]
+mod experiments;
+#[path = "cli/place.rs"]
+mod place;

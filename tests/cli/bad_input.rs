@@ -1,0 +1,427 @@
+//! Unusable input: exit status 2, a message that names what, where and what was expected, and no file left behind.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use nalgebra::DMatrix;
+use npyz::WriterBuilder;
+use perturbation_learning::data::write_matrix;
+
+use crate::place::{Place, idx_images, idx_labels, text};
+
+const USER: &str = "--train x.npy --labels y.npy --test z.npy";
+const FLOW: &str = "--flow --time 1 --time-perturbed 1";
+
+/// Runs the words; expects status 2, the parts in the message, and the same files as before.
+fn refuse(place: &Place, words: &str, parts: &[&str]) {
+    let before = files(place);
+    let output = place.run(words);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words}\n{message}");
+    assert!(!message.contains("panicked") && message.starts_with("error: "), "{words}\n{message}");
+    for part in parts {
+        assert!(message.contains(part), "{words}\n{message}lacks '{part}'");
+    }
+    assert_eq!(text(&output.stdout), "", "{words}");
+    assert_eq!(files(place), before, "{words}: files changed");
+}
+
+/// Every file and directory in the place, with the sizes of the files.
+fn files(place: &Place) -> BTreeSet<(String, u64)> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![place.path(".")];
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let directory = entry.file_type().unwrap().is_dir();
+            let size = if directory { 0 } else { entry.metadata().unwrap().len() };
+            found.insert((entry.path().display().to_string(), size));
+            if directory {
+                left.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// Writes doubles that the library itself refuses to write.
+fn raw(place: &Place, name: &str, shape: &[u64], values: &[f64]) {
+    let file = std::fs::File::create(place.path(name)).unwrap();
+    let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(file).begin_nd().unwrap();
+    writer.extend(values.iter().copied()).unwrap();
+    writer.finish().unwrap();
+}
+
+/// The commands that read training points, labels and test points, for the three file names.
+fn readers(train: &str, labels: &str, test: &str) -> [String; 4] {
+    let user = format!("--train {train} --labels {labels} --test {test}");
+    [
+        format!("predict {user} --time 1 --out new.npy"),
+        format!("train {user} --width 8 --flow --time 1 --out new.npy --weights-out new"),
+        format!("train {user} --width 8 --descent --learning-rate 1 --steps 2 --out new.npy --json new.json"),
+        format!("learn {user} --scenario a --epsilon 1 --width 8 {FLOW} --json new.json"),
+    ]
+}
+
+fn refuse_everywhere(place: &Place, (train, labels, test): (&str, &str, &str), parts: &[&str]) {
+    for words in readers(train, labels, test) {
+        refuse(place, &words, parts);
+    }
+}
+
+#[test]
+fn arrays_that_do_not_fit_each_other() {
+    let place = Place::with_data();
+    place.vector("five.npy", &[1.0, -1.0, 1.0, -1.0, 1.0]);
+    refuse_everywhere(&place, ("x.npy", "five.npy", "z.npy"), &["five.npy: labels has shape 5; expected 12"]);
+    write_matrix(&place.path("wide.npy"), &DMatrix::zeros(4, 5)).unwrap();
+    let expected = "wide.npy: test points has shape 4 × 5; expected points with 3 coordinates";
+    refuse_everywhere(&place, ("x.npy", "y.npy", "wide.npy"), &[expected]);
+    refuse_everywhere(&place, ("x.npy", "x.npy", "z.npy"), &["x.npy: shape [12, 3]; expected a vector"]);
+    refuse_everywhere(&place, ("y.npy", "y.npy", "z.npy"), &["y.npy: shape [12]", "expected two dimensions"]);
+    let expected = "wide.npy: z has shape 4 × 5; expected points with 3 coordinates";
+    refuse(&place, "kernel --x x.npy --z wide.npy --out new.npy", &[expected]);
+    let learn = format!("learn {USER} --scenario a --epsilon 1 --width 8 {FLOW}");
+    refuse(&place, &format!("{learn} --test-labels five.npy"), &["five.npy: 5 labels; expected 7"]);
+    place.vector("other.npy", &[1.0, -1.0, 1.0, -1.0, 1.0, 2.0, 1.0]);
+    refuse(
+        &place,
+        &format!("{learn} --test-labels other.npy"),
+        &["other.npy: test labels: row 5 has label 2", "-1 or 1"],
+    );
+}
+
+/// The whole message, once: a file, what is wrong in it, what was expected.
+#[test]
+fn messages_say_everything_once() {
+    let place = Place::with_data();
+    raw(&place, "nan.npy", &[1, 2], &[0.0, f64::NAN]);
+    let message = |words: &str| text(&place.run(words).stderr);
+    assert_eq!(
+        message("kernel --x nan.npy --out new.npy"),
+        "error: nan.npy: points: row 0, column 1 is NaN; expected a finite number\n"
+    );
+    assert_eq!(message("kernel --x absent.npy --out new.npy").matches("No such file").count(), 1);
+    assert_eq!(message("kernel --x x.npy --out no/new.npy").matches("No such file").count(), 1);
+    let far = message(&format!("predict {USER} --loss logistic --time 1e300 --out new.npy"));
+    assert!(far.contains(" of 1e300: "), "{far}");
+}
+
+#[test]
+fn given_weights_that_do_not_fit() {
+    let place = Place::with_data();
+    place.succeed(&format!("train {USER} --width 4 --flow --time 0 --out f.npy --weights-out w"));
+    let train = format!("train {USER} --flow --time 1 --out new.npy");
+    let given = |hidden: &str, bias: &str, readout: &str| {
+        format!("{train} --hidden {hidden} --bias {bias} --readout-weights {readout}")
+    };
+    write_matrix(&place.path("wide.npy"), &DMatrix::zeros(4, 5)).unwrap();
+    place.vector("three.npy", &[1.0; 3]);
+    let (hidden, bias, readout) = ("w/hidden.npy", "w/bias.npy", "w/readout.npy");
+    refuse(&place, &given("wide.npy", bias, readout), &["wide.npy", "4 × 5; expected m × 3"]);
+    refuse(&place, &given(hidden, "three.npy", readout), &["bias has shape 3; expected 4", "three.npy"]);
+    refuse(&place, &given(hidden, bias, "three.npy"), &["readout weights has shape 3; expected 4", "three.npy"]);
+    for extra in ["--width 4", "--init antisymmetric", "--readout rademacher"] {
+        refuse(&place, &format!("{} {extra}", given(hidden, bias, readout)), &["--hidden", "cannot be used with"]);
+    }
+    refuse(&place, &format!("{train} --hidden {hidden}"), &["--bias", "--readout-weights"]);
+}
+
+#[test]
+fn labels_that_are_not_two_classes() {
+    let place = Place::with_data();
+    let mut three = place.values("y.npy");
+    three[4] = 0.0;
+    place.vector("three.npy", &three);
+    place.vector("one.npy", &[7.0; 12]);
+    place.vector("single_label.npy", &[1.0]);
+    write_matrix(&place.path("single.npy"), &DMatrix::zeros(1, 3)).unwrap();
+    let expected = "three.npy: labels has 3 distinct labels (-1, 0, 1); expected exactly two classes";
+    refuse_everywhere(&place, ("x.npy", "three.npy", "z.npy"), &[expected]);
+    let expected = "one.npy: labels has 1 distinct labels (7); expected exactly two classes";
+    refuse_everywhere(&place, ("x.npy", "one.npy", "z.npy"), &[expected]);
+    let expected = "single_label.npy: labels has shape 1 label(s); expected at least two";
+    refuse_everywhere(&place, ("single.npy", "single_label.npy", "z.npy"), &[expected]);
+}
+
+#[test]
+fn entries_that_are_not_finite_and_empty_arrays() {
+    let place = Place::with_data();
+    for (name, value, shown) in
+        [("nan.npy", f64::NAN, "NaN"), ("inf.npy", f64::INFINITY, "inf"), ("minus.npy", f64::NEG_INFINITY, "-inf")]
+    {
+        let mut values = vec![0.5; 36];
+        values[7] = value;
+        raw(&place, name, &[12, 3], &values);
+        let expected = format!("{name}: points: row 2, column 1 is {shown}; expected a finite number");
+        refuse_everywhere(&place, (name, "y.npy", "z.npy"), &[&expected]);
+        refuse_everywhere(&place, ("x.npy", "y.npy", name), &[&expected]);
+        refuse(&place, &format!("kernel --x {name} --out new.npy"), &[&expected]);
+        let labels = format!("labels-{name}");
+        raw(&place, &labels, &[12], &values[..12]);
+        let expected = format!("{labels}: vector: row 7, column 0 is {shown}; expected a finite number");
+        refuse_everywhere(&place, ("x.npy", &labels, "z.npy"), &[&expected]);
+    }
+    raw(&place, "empty.npy", &[0, 3], &[]);
+    raw(&place, "flat.npy", &[12, 0], &[]);
+    raw(&place, "none.npy", &[0], &[]);
+    for name in ["empty.npy", "flat.npy"] {
+        let expected = format!("{name}: points is empty; expected at least one point");
+        refuse_everywhere(&place, (name, "y.npy", "z.npy"), &[&expected]);
+        refuse_everywhere(&place, ("x.npy", "y.npy", name), &[&expected]);
+        refuse(&place, &format!("kernel --x {name} --out new.npy"), &[&expected]);
+    }
+    refuse_everywhere(&place, ("x.npy", "none.npy", "z.npy"), &["none.npy: vector is empty; expected at least one"]);
+}
+
+#[test]
+fn numbers_outside_their_domain() {
+    let place = Place::with_data();
+    let predict = format!("predict {USER} --out new.npy");
+    let train = format!("train {USER} --out new.npy");
+    let learn = format!("learn {USER} --json new.json");
+    for (slope, shown) in [("-0.1", "-0.1"), ("1", "1"), ("nan", "NaN"), ("inf", "inf")] {
+        let expected = format!("slope is {shown}; expected a number in [0, 1)");
+        refuse(&place, &format!("kernel --x x.npy --out new.npy --slope {slope}"), &["--slope", &expected]);
+        refuse(&place, &format!("{predict} --time 1 --slope {slope}"), &["--slope", &expected]);
+        refuse(&place, &format!("{train} --width 8 --flow --time 1 --slope {slope}"), &["--slope", &expected]);
+        let words = format!("{learn} --scenario a --epsilon 1 --width 8 {FLOW} --slope {slope}");
+        refuse(&place, &words, &["--slope", &expected]);
+        refuse(&place, &format!("verify --out new --slope {slope}"), &["--slope", &expected]);
+    }
+    for time in ["-1", "nan"] {
+        let expected = "expected a finite number, at least 0";
+        refuse(&place, &format!("{predict} --time {time}"), &["--time", expected]);
+        refuse(&place, &format!("{train} --width 8 --flow --time {time}"), &["--time", time, expected]);
+        let words = format!("{learn} --scenario a --epsilon 1 --width 8 --flow --time 1 --time-perturbed {time}");
+        refuse(&place, &words, &["--time-perturbed", time, expected]);
+    }
+    for loss in ["identity", "logistic", "exponential"] {
+        let expected = format!("the {loss} loss has no finite limit at infinite time; give a finite time");
+        refuse(&place, &format!("{predict} --loss {loss} --time inf"), &[&expected]);
+    }
+    refuse(&place, &format!("{train} --width 8 --flow --time inf"), &["'inf'", "expected a finite number"]);
+    for epsilon in ["0", "-1", "nan", "inf"] {
+        let words = format!("{learn} --scenario a --epsilon {epsilon} --width 8 {FLOW}");
+        refuse(&place, &words, &["--epsilon", epsilon, "expected a finite number above 0"]);
+    }
+    for (options, part) in [
+        ("--learning-rate 0 --steps 1", "--learning-rate"),
+        ("--learning-rate nan --steps 1", "--learning-rate"),
+        ("--learning-rate 1 --steps -1", "--steps"),
+        ("--learning-rate 1 --steps 1e30", "--steps"),
+        ("--learning-rate 1 --steps 18446744073709551615", "--steps"),
+        ("--learning-rate 1 --steps 1 --momentum 1", "momentum is 1; expected a number in [0, 1)"),
+        ("--learning-rate 1 --steps 1 --momentum -0.1", "momentum is -0.1; expected a number in [0, 1)"),
+    ] {
+        refuse(&place, &format!("{train} --width 8 --descent {options}"), &[part, "expected"]);
+    }
+}
+
+#[test]
+fn widths_and_counts_outside_their_domain() {
+    let place = Place::with_data();
+    for (options, part) in [
+        ("--width 0", "width is 0; expected"),
+        ("--width 7 --init antisymmetric", "width is 7; expected"),
+        ("--width -4", "--width"),
+        ("--width 18446744073709551615", "expected a whole number"),
+    ] {
+        refuse(&place, &format!("train {USER} {options} --flow --time 1 --out new.npy"), &[part]);
+        refuse(&place, &format!("learn {USER} --scenario a --epsilon 1 {options} {FLOW} --json new.json"), &[part]);
+    }
+    for (options, part) in [
+        ("--input-dim 0", "input dimension is 0; expected at least 1"),
+        ("--train-count 1", "number of training points is 1; expected at least 2"),
+        ("--test-count 0", "number of test points is 0; expected at least 1"),
+        ("--train-count 18446744073709551615", "expected a whole number"),
+        ("--train-count 1000000000000 --input-dim 1000000000000", "fits into memory"),
+        ("--classes 1 2", "--classes and --pixel-mean are for a directory"),
+    ] {
+        refuse(&place, &format!("learn --data gauss --scenario a --epsilon 1 --width 8 {options} {FLOW}"), &[part]);
+    }
+    for (options, part) in [
+        ("--widths 16,64", "2 widths; expected at least three"),
+        ("--widths 16,64,64", "width is 64; expected widths in ascending order"),
+        ("--widths 0,16,64", "width is 0; expected a positive even number"),
+        ("--widths 15,16,64", "width is 15; expected a positive even number"),
+        ("--networks 1", "networks is 1; expected at least 2"),
+        ("--data nothing", "--data nothing: expected mnist, fashion"),
+        ("--threads 0", "--threads"),
+        ("--seed -1", "--seed"),
+    ] {
+        refuse(&place, &format!("verify --out new {options}"), &[part]);
+        refuse(&place, &format!("--out new {options}"), &[part]);
+    }
+}
+
+#[test]
+fn array_files_that_are_damaged_missing_or_of_another_kind() {
+    let place = Place::with_data();
+    let whole = place.bytes("x.npy");
+    std::fs::write(place.path("short.npy"), &whole[..whole.len() - 5]).unwrap();
+    std::fs::write(place.path("header.npy"), &whole[..20]).unwrap();
+    std::fs::write(place.path("hello.npy"), "hello").unwrap();
+    std::fs::write(place.path("hello.npz"), "hello").unwrap();
+    std::fs::write(place.path("x.txt"), "1 2 3").unwrap();
+    std::fs::write(place.path("word.csv"), "1,2,3\n4,five,6\n").unwrap();
+    std::fs::write(place.path("ragged.csv"), "1,2,3\n4,5\n").unwrap();
+    let complex = whole.iter().map(|b| *b as char).collect::<String>().replacen("<f8", "<c8", 1);
+    std::fs::write(place.path("complex.npy"), complex.chars().map(|c| c as u8).collect::<Vec<_>>()).unwrap();
+    for (name, part) in [
+        ("complex.npy", "dtype '<c8'; expected float32, float64, bool or an integer type"),
+        ("short.npy", "283 bytes of data; shape [12, 3] of 8-byte numbers needs 288"),
+        ("header.npy", "20 bytes; expected a header of 128 bytes"),
+        ("hello.npy", "not a readable NPY file"),
+        ("hello.npz", "not a readable NPZ"),
+        ("x.txt", "extension 'txt'; expected .npy, .npz"),
+        ("word.csv", "line 2, column 2: 'five' is not a number"),
+        ("ragged.csv", "line 2 has 2 fields; expected 3"),
+        ("absent.npy", "No such file"),
+    ] {
+        refuse_everywhere(&place, (name, "y.npy", "z.npy"), &[name, part]);
+        refuse_everywhere(&place, ("x.npy", "y.npy", name), &[name, part]);
+        refuse(&place, &format!("kernel --x {name} --out new.npy"), &[name, part]);
+        refuse(&place, &format!("kernel --x x.npy --z {name} --out new.npy"), &[name, part]);
+    }
+}
+
+/// Cut at any byte an array file is refused; with a bit of any byte flipped it is read or refused. Nothing panics.
+#[test]
+fn damaged_bytes_never_panic() {
+    let place = Place::with_data();
+    let whole = place.bytes("y.npy");
+    let path = place.path("damaged.npy");
+    for cut in 0..whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        assert!(perturbation_learning::data::read_vector(&path).is_err(), "{cut}");
+    }
+    for byte in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[byte] ^= 1 << (byte % 8);
+        std::fs::write(&path, &flipped).unwrap();
+        let _ = perturbation_learning::data::read_vector(&path);
+    }
+}
+
+#[test]
+fn image_directories_that_are_damaged() {
+    let place = Place::empty();
+    let images = idx_images(16, 2, &[9; 64]);
+    let labels = idx_labels(&[1, 2].repeat(8));
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    packer.write_all(&images).unwrap();
+    let packed = packer.finish().unwrap();
+    let mut wrong_magic = images.clone();
+    wrong_magic[2] = 9;
+    let mut damaged = packed.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0xff;
+    let no_images = idx_images(0, 2, &[]);
+    let cases: [(&[u8], &[u8], &str); 8] = [
+        (&wrong_magic, &labels, "magic number 0x00000903 at byte 0; expected 0x00000803"),
+        (&labels, &labels, "magic number 0x00000801 at byte 0; expected 0x00000803"),
+        (&images[..40], &labels, "truncated: 24 bytes of data after the header; its dimensions [16, 2, 2] need 64"),
+        (&images[..9], &labels, "9 bytes; expected an IDX header of 16 bytes"),
+        (&packed[..packed.len() - 9], &labels, "bad gzip data"),
+        (&damaged, &labels, "bad gzip data"),
+        (&no_images, &labels, "holds nothing"),
+        (&images, &labels[..12], "truncated: 4 bytes of data after the header; its dimensions [16] need 16"),
+    ];
+    for (number, (images, labels, part)) in cases.into_iter().enumerate() {
+        let name = format!("images{number}");
+        std::fs::create_dir(place.path(&name)).unwrap();
+        std::fs::write(place.path(&format!("{name}/train-images-idx3-ubyte.gz")), images).unwrap();
+        std::fs::write(place.path(&format!("{name}/train-labels-idx1-ubyte")), labels).unwrap();
+        let words = format!("learn --data {name} --classes 1 2 --scenario a --epsilon 1 --width 8 {FLOW}");
+        refuse(&place, &words, &[&name, "-ubyte", part]);
+        refuse(&place, &format!("verify --data {name} --classes 1 2 --out new"), &[&name, "-ubyte", part]);
+    }
+    std::fs::create_dir(place.path("good")).unwrap();
+    std::fs::write(place.path("good/train-images-idx3-ubyte.gz"), &packed).unwrap();
+    refuse(
+        &place,
+        &format!("learn --data good --classes 1 2 --scenario a --epsilon 1 --width 8 {FLOW}"),
+        &["good: no file"],
+    );
+    std::fs::write(place.path("good/train-labels-idx1-ubyte"), &labels).unwrap();
+    for (options, part) in [
+        ("--classes 1 3", "no image has label 3; the labels present are [1, 2]"),
+        ("--classes 1 1", "second class is 1; expected a label that differs from the first"),
+        ("--classes 1 256", "256 is not in 0..=255"),
+        ("--classes 1 -2", "-2 is not in 0..=255"),
+        ("", "--data good: name the two classes"),
+        ("--classes 1 2 --pixel-mean nan", "--pixel-mean"),
+    ] {
+        refuse(&place, &format!("learn --data good {options} --scenario a --epsilon 1 --width 8 {FLOW}"), &[part]);
+    }
+}
+
+/// Where results cannot go is found before anything is read or computed: the training points named here do not exist.
+#[test]
+fn places_where_results_cannot_go() {
+    let place = Place::with_data();
+    std::fs::create_dir(place.path("folder.npy")).unwrap();
+    let absent = "--train absent.npy --labels absent.npy --test absent.npy";
+    let places = [
+        ("new.txt", "new.txt: output extension 'txt'; expected .npy or .csv"),
+        ("new", "new: output extension ''; expected .npy or .csv"),
+        ("no/new.npy", "no/new.npy: cannot write in no"),
+        ("y.npy/new.npy", "y.npy/new.npy: cannot write in y.npy"),
+        ("folder.npy", "folder.npy: is a directory; expected the name of a file"),
+    ];
+    let train = format!("train {absent} --width 8 --flow --time 1");
+    let learn = format!("learn {absent} --scenario a --epsilon 1 --width 8 {FLOW}");
+    for (name, part) in places {
+        refuse(&place, &format!("kernel --x absent.npy --out {name}"), &[part]);
+        refuse(&place, &format!("predict {absent} --time 1 --out {name}"), &[part]);
+        refuse(&place, &format!("{train} --out {name}"), &[part]);
+        refuse(&place, &format!("{train} --out new.npy --initial-out {name}"), &[part]);
+        refuse(&place, &format!("{train} --out new.npy --gradient-out {name}"), &[part]);
+    }
+    for (name, part) in &places[2..] {
+        refuse(&place, &format!("kernel --x absent.npy --out new.npy --json {name}"), &[part]);
+        refuse(&place, &format!("predict {absent} --time 1 --out new.npy --json {name}"), &[part]);
+        refuse(&place, &format!("{train} --out new.npy --json {name}"), &[part]);
+        refuse(&place, &format!("{learn} --json {name}"), &[part]);
+        refuse(&place, &format!("verify --data absent --out new --json {name}"), &[part]);
+    }
+    for directory in ["y.npy", "y.npy/below"] {
+        let part = format!("{directory}: y.npy is a file; expected a directory");
+        refuse(&place, &format!("{train} --out new.npy --weights-out {directory}"), &[&part]);
+        refuse(&place, &format!("verify --data absent --out {directory}"), &[&part]);
+    }
+    for again in ["--initial-out new.npy", "--gradient-out new.npy", "--json new.npy"] {
+        let part = "new.npy: named for two results; expected a file for each";
+        refuse(&place, &format!("{train} --out new.npy {again}"), &[part]);
+    }
+}
+
+#[test]
+fn results_that_are_undefined_or_overflow() {
+    let place = Place::with_data();
+    // Untrained, the pairs of an antisymmetric network cancel: f and its gradient vanish everywhere.
+    let start = "--init antisymmetric --flow --time 0 --time-perturbed 1";
+    let words = format!("learn {USER} --scenario a --epsilon 1 --width 8 {start} --json new.json");
+    refuse(&place, &words, &["gradient", "training point 0 is zero", "12 such point(s)"]);
+    let descent =
+        "--init antisymmetric --descent --learning-rate 1 --steps 0 --learning-rate-perturbed 1 --steps-perturbed 1";
+    let words = format!("learn {USER} --scenario b --epsilon 1 --width 8 {descent} --json new.json");
+    refuse(&place, &words, &["gradient", "training point 0 is zero", "12 such point(s)"]);
+
+    let train = format!("train {USER} --width 8 --descent --out new.npy --initial-out new0.npy --weights-out new");
+    for loss in ["squared", "exponential"] {
+        refuse(&place, &format!("{train} --loss {loss} --learning-rate 1e200 --steps 9"), &["diverged at step"]);
+    }
+    refuse(&place, &format!("{train} --learning-rate 1e308 --steps 1000"), &["diverged at step"]);
+    refuse(&place, &format!("{train} --learning-rate 1e300 --steps 1 --precision f32"), &["diverged at step"]);
+    write_matrix(&place.path("huge.npy"), &(DMatrix::from_element(2, 3, 1e69))).unwrap();
+    let far = format!("predict {USER} --time 1e308 --out new.npy").replace("z.npy", "huge.npy");
+    refuse(&place, &far, &["new.npy: result: row 0, column 0 is", "expected a finite number"]);
+    let far = format!("train {USER} --width 8 --flow --time 1e308 --out new.npy").replace("z.npy", "huge.npy");
+    refuse(&place, &far, &["exact gradient flow failed: an output is", "too large for double precision"]);
+    let huge = format!("learn {USER} --width 8 --scenario b --epsilon 1e200 --json new.json {FLOW}");
+    refuse(&place, &huge, &["norm", "expected at most"]);
+}

@@ -1,0 +1,236 @@
+//! `learn` and `verify` on every kind of data; threads, seeds, standard output and help.
+
+use serde_json::Value;
+
+use crate::place::{Place, idx_images, idx_labels, text};
+
+const LEARN_KEYS: [&str; 8] = [
+    "accuracy_clean",
+    "accuracy_perturbed",
+    "agreement",
+    "agreement_limit",
+    "cosine_weighted_sum",
+    "cosine_limit_gradient",
+    "deviation_f",
+    "deviation_g",
+];
+
+/// The contract's keys are there, shares and cosines lie in [0, 1], deviations are not negative.
+fn check_outcome(json: &Value, words: &str) {
+    for key in LEARN_KEYS {
+        let value = json[key].as_f64().unwrap_or_else(|| panic!("{words}: no {key}"));
+        let limit = if key.starts_with("deviation") { f64::INFINITY } else { 1.0 + 1e-12 };
+        assert!((0.0..=limit).contains(&value), "{words}: {key} = {value}");
+    }
+}
+
+const FLOW: &str = "--flow --time 1 --time-perturbed 2";
+const DESCENT: &str = "--descent --learning-rate 0.1 --learning-rate-perturbed 0.2 --steps 6 --steps-perturbed 4";
+
+#[test]
+fn learn_takes_every_kind_of_data() {
+    let place = Place::with_data();
+    std::fs::create_dir(place.path("images")).unwrap();
+    let pixels: Vec<u8> = (0..24 * 4_u8).map(|i| i.wrapping_mul(37)).collect();
+    let labels: Vec<u8> = (0..24).map(|n| [3, 5, 8][n % 3]).collect();
+    std::fs::write(place.path("images/train-images-idx3-ubyte"), idx_images(24, 2, &pixels)).unwrap();
+    std::fs::write(place.path("images/train-labels-idx1-ubyte"), idx_labels(&labels)).unwrap();
+    // (data, N, d, whether test labels are known)
+    let sources = [
+        ("--data mnist", 1600, 784, true),
+        ("--data fashion", 1000, 784, true),
+        ("--data gauss --input-dim 4 --train-count 30 --test-count 9", 30, 4, true),
+        ("--data shifted-gauss --input-dim 4 --train-count 31", 31, 4, true),
+        ("--data images --classes 8 3", 12, 4, true),
+        ("--data images --classes 8 3 --pixel-mean 0.25", 12, 4, true),
+        ("--train x.npy --labels y.npy --test z.npy", 12, 3, false),
+        ("--train x.npy --labels y.npy --test z.npy --test-labels yz.npy", 12, 3, true),
+    ];
+    for (data, train_count, input_dim, tested) in sources {
+        let words = format!("learn {data} --scenario b --epsilon 0.5 --width 64 {FLOW}");
+        let json = place.json(&words);
+        check_outcome(&json, &words);
+        assert_eq!(json["train_count"].as_u64(), Some(train_count), "{words}");
+        assert_eq!(json["input_dim"].as_u64(), Some(input_dim), "{words}");
+        assert_eq!(json["accuracy_clean_test"].is_f64(), tested, "{words}");
+        assert_eq!((json["time"].as_f64(), json["time_perturbed"].as_f64()), (Some(1.0), Some(2.0)));
+    }
+}
+
+#[test]
+fn learn_takes_every_option() {
+    let place = Place::with_data();
+    let methods = [
+        FLOW.to_string(),
+        DESCENT.into(),
+        format!("{DESCENT} --momentum 0.9 --plateau --loss logistic --precision f32"),
+        format!("{DESCENT} --loss squared"),
+        format!("{DESCENT} --loss exponential"),
+    ];
+    let others = [
+        "--scenario a",
+        "--scenario b",
+        "--scenario a --init antisymmetric --readout rademacher",
+        "--scenario b --slope 0.3",
+    ];
+    let mut outcomes = Vec::new();
+    for method in methods {
+        for other in others {
+            let words =
+                format!("learn --train x.npy --labels y.npy --test z.npy {other} --epsilon 0.5 --width 32 {method}");
+            let json = place.json(&words);
+            check_outcome(&json, &words);
+            outcomes.push((words, json["deviation_g"].as_f64()));
+        }
+    }
+    // Every option does something.
+    for (index, (words, value)) in outcomes.iter().enumerate() {
+        assert!(outcomes[..index].iter().all(|other| other.1 != *value), "{words}: as with other options");
+    }
+}
+
+#[test]
+fn learn_prints_a_table_and_writes_the_json_file() {
+    let place = Place::with_data();
+    let words = format!("learn --data gauss --input-dim 4 --train-count 9 --scenario a --epsilon 1 --width 8 {FLOW}");
+    let table = place.succeed(&format!("{words} --json out.json"));
+    assert!(table.contains("agreement of f and g"), "{table}");
+    let json: Value = serde_json::from_slice(&place.bytes("out.json")).unwrap();
+    check_outcome(&json, &words);
+}
+
+#[test]
+fn files_do_not_depend_on_the_number_of_threads_but_on_the_seed() {
+    let place = Place::with_data();
+    let data = "--train x.npy --labels y.npy --test z.npy";
+    let commands = [
+        ("kernel --x x.npy --z z.npy".to_string(), false),
+        (format!("predict {data} --loss logistic --time 2"), false),
+        (format!("train {data} --width 3000 --flow --time 1"), true),
+        (format!("train {data} --width 3000 --descent --learning-rate 0.1 --steps 5 --loss squared"), true),
+        (format!("train {data} --width 3000 --descent --learning-rate 0.1 --steps 5"), true),
+    ];
+    for (words, random) in commands {
+        place.succeed(&format!("{words} --threads 1 --seed 3 --out one.npy"));
+        place.succeed(&format!("{words} --threads 3 --seed 3 --out three.npy"));
+        place.succeed(&format!("{words} --seed 4 --out other.npy"));
+        assert_eq!(place.bytes("one.npy"), place.bytes("three.npy"), "{words}");
+        assert_eq!(place.bytes("one.npy") != place.bytes("other.npy"), random, "{words}");
+    }
+    let learn = format!("learn {data} --scenario a --epsilon 1 --width 3000 {FLOW}");
+    let json = |options: &str| without_run(place.json(&format!("{learn} {options}")));
+    assert_eq!(json("--threads 1 --seed 3"), json("--threads 3 --seed 3"));
+    assert_ne!(json("--threads 1 --seed 3"), json("--threads 1 --seed 4"));
+}
+
+/// A document without the record of the run, which holds times and arguments.
+fn without_run(mut document: Value) -> Value {
+    assert!(document.as_object_mut().unwrap().remove("run").is_some());
+    document
+}
+
+const TINY: &str = "--data shifted-gauss --input-dim 10 --train-count 40 --widths 16,64,256 --networks 3";
+
+#[test]
+fn verify_is_the_default_and_writes_its_document() {
+    let place = Place::empty();
+    let table = place.succeed(&format!("verify {TINY} --threads 1 --out named"));
+    assert!(table.contains("verdict") && table.contains("held"), "{table}");
+    place.succeed(&format!("{TINY} --threads 3 --out default"));
+    let read = |name: &str| serde_json::from_slice::<Value>(&place.bytes(name)).unwrap();
+    let (named, default) = (read("named/verify.json"), read("default/verify.json"));
+    assert_eq!(named["all_held"], true);
+    assert_eq!(named["settings"]["widths"], serde_json::json!([16, 64, 256]));
+    assert_eq!(without_run(named), without_run(default));
+    assert_eq!(std::fs::read_dir(place.path("named")).unwrap().count(), 1, "nothing but verify.json");
+}
+
+#[test]
+fn verify_takes_several_data_sets_and_every_option() {
+    let place = Place::empty();
+    let json = place.json(&format!("{TINY} --data gauss --slope 0.2 --readout rademacher --seed 7 --quick --out o"));
+    let names: Vec<_> = json["data_sets"].as_array().unwrap().iter().map(|d| d["data"].as_str().unwrap()).collect();
+    assert_eq!(names, ["shifted-gauss", "gauss"]);
+    assert_eq!((json["settings"]["slope"].as_f64(), json["settings"]["quick"].as_bool()), (Some(0.2), Some(true)));
+    assert_eq!(json["settings"]["readout"], "rademacher");
+    assert_eq!(json["run"]["seed"], 7);
+    let written: Value = serde_json::from_slice(&place.bytes("o/verify.json")).unwrap();
+    assert_eq!(written, json);
+}
+
+#[test]
+fn help_names_every_option_of_the_contract() {
+    let place = Place::empty();
+    let train = "--train --labels --test --slope --loss --time --out";
+    let descent = "--flow --descent --learning-rate --steps --momentum --plateau --init --readout --width";
+    let commands = [
+        ("kernel", "--x --z --slope --kind --out ntk-both-layers derivative-dual value-dual".to_string()),
+        ("predict", format!("{train} inf identity squared logistic exponential")),
+        (
+            "train",
+            format!(
+                "{train} {descent} --hidden --bias --readout-weights --weights-out --initial-out --gradient-out \
+                 antisymmetric rademacher"
+            ),
+        ),
+        (
+            "learn",
+            format!(
+                "--data --input-dim --train-count --train --labels --test --test-labels --scenario --epsilon {descent} \
+                 --time --time-perturbed --learning-rate-perturbed --steps-perturbed --loss --slope"
+            ),
+        ),
+        ("verify", "--data --widths --networks --quick --out".into()),
+    ];
+    for (command, options) in commands {
+        let help = place.succeed(&format!("{command} --help"));
+        for word in options.split_whitespace().chain(["--threads", "--seed", "--json"]) {
+            let found = help.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|found| found == word);
+            assert!(found, "{command} --help does not mention {word}");
+        }
+    }
+    let overview = place.succeed("--help");
+    assert!(overview.contains("Without a command, `verify` runs"), "{overview}");
+    assert!(place.succeed("--version").starts_with("pertlearn "));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    for words in [&format!("{TINY} --out o"), &format!("{TINY} --out o --json -"), "verify --help"] {
+        let place = Place::empty();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = place.command(words).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "", "{words}");
+        assert_eq!(place.path("o/verify.json").exists(), !words.contains("help"), "{words}");
+    }
+}
+
+/// What is no plain file is written to, not replaced: a device or pipe stays what it is, and a link a link.
+#[cfg(unix)]
+#[test]
+fn links_and_pipes_are_written_through() {
+    let place = Place::with_data();
+    let stdout = place.succeed("kernel --x x.npy --out k.npy --json /dev/stdout");
+    assert!(serde_json::from_str::<Value>(&stdout).is_ok(), "{stdout}");
+    std::fs::write(place.path("target.npy"), "old").unwrap();
+    std::os::unix::fs::symlink("target.npy", place.path("link.npy")).unwrap();
+    place.succeed("kernel --x x.npy --out link.npy");
+    assert!(place.path("link.npy").is_symlink());
+    assert_eq!(place.bytes("target.npy"), place.bytes("k.npy"));
+}
+
+/// A disk that is full is an error, on standard output too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error() {
+    let place = Place::with_data();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for words in ["kernel --x x.npy --out k.npy --json -", &format!("{TINY} --out o")] {
+        let output = place.command(words).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        assert!(text(&output.stderr).contains("No space left"), "{}", text(&output.stderr));
+    }
+    assert!(!place.path("k.npy").exists());
+}
