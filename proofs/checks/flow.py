@@ -13,7 +13,7 @@ def ranges(C,g):
 def draw(D,M,rng):
     d=D['d']; w=rng.standard_normal((d,M))/np.sqrt(d); b=rng.standard_normal(M)
     return D['X']@w+b, D['Z']@w+b, w, b
-def flow(D,U,Uz,a,T,g,steps=400):
+def flow(D,U,Uz,a,T,g,steps=200):
     """returns U_T, Uz_T and the time integral of phi'(u_k); a: array (M,) of readouts."""
     U=U.copy(); Uz=Uz.copy(); dt=T/steps; I=np.zeros_like(U)
     for _ in range(steps):

@@ -10,7 +10,7 @@ def direction(D,x,g,skip):
 def sample(D,x,k,g,T,m,M,rad):
     """per-neuron chi (mean over +-a); if k is not None x is training point k and sliding neurons keep the flow's derivative"""
     U,Uz,w,b=draw(D,M,rng); al=np.ones(M) if rad else rng.standard_normal(M); ch=[]
-    steps=400
+    steps=200
     for s in (1,-1):
         a=s*al/np.sqrt(m); UT,UzT,I=flow(D,U,Uz,a,T,g,steps); wT=w+a*(D['X'].T@((D['y'][:,None]/D['N'])*I))
         if k is None: p0=np.where(Uz[0]>=0,1.,g); pT=np.where(UzT[0]>=0,1.,g)
@@ -27,6 +27,6 @@ for (N,d,g,T) in ((20,3,0.,.3),(6,2,.2,.5)):
         xx=x if k is None else X[k]; v,b=direction(D,xx,g,[] if k is None else [k]); p=1/np.sqrt(2*np.pi*(1+xx@xx/d))
         L=lam if k is None else ranges(D['C'],g)[2][k]
         for m in (400,25600):
-            C=np.concatenate([sample(D,xx,k,g,T,m,100000,True) for _ in range(6)],1); mean=C.mean(1); se=C.std(1)/np.sqrt(C.shape[1])
+            C=np.concatenate([sample(D,xx,k,g,T,m,40000,True) for _ in range(4)],1); mean=C.mean(1); se=C.std(1)/np.sqrt(C.shape[1])
             var=(C.var(1)).sum()/(m/2); bd=(bV*np.sqrt(2/m)+(1-g)*np.sqrt(p*L/(T*np.sqrt(m))))**2
             print(f"N={N} k={k} m={m} |ED-v| {np.linalg.norm(mean-v):.4f} |ED-(v+b)| {np.linalg.norm(mean-v-b):.4f} se {np.linalg.norm(se):.4f} |b| {np.linalg.norm(b):.4f} |v| {np.linalg.norm(v):.3f}  var/P4 {var/bd:.2f}",flush=True); assert var<=bd
