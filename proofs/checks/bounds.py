@@ -36,7 +36,7 @@ def all_bounds(D,g,T,m,rad,anti,t,tail='both'):
     s=D['s']; rx=np.cos(D['tx']); vb=np.maximum(vu,vd); h=(vb[:,None]+s[:,None]*abs(rx)/s[None]*vb[None])*p[:,None]*np.where(np.isfinite(inv),inv,0)
     Dj=2*(1-g)*(abs(D['C'])*h).sum(0); vbz=np.maximum(vuz,vdz); hz=(vb[:,None]+s[:,None]*abs(np.cos(tz))/D['sz'][None]*vbz[None])*p[:,None]/np.sin(np.maximum(tz,1e-12))
     Dz=2*(1-g)*(aC*hz).sum(0)
-    pair=M(4)*(1-g)*T**3*(7/4*(aC*(p*Dj)[:,None]).sum(0)+(1-g)/3*(aC*(p*p*(vu**2+vd**2))[:,None]*cot).sum(0)+1.5*pz*vbz*Dz)
+    pair=M(4)*(1-g)*T**3*(2*(aC*(p*Dj)[:,None]).sum(0)+(1-g)/3*(aC*(p*p*(vu**2+vd**2))[:,None]*cot).sum(0)+1.5*pz*vbz*Dz)
     cR=rho/3 if rad else 7*rho/3
     flR=np.sqrt(2*vR*t/nc)+cR*t/nc
     bias=np.minimum(b1,self_/sm+pair/m)

@@ -24,7 +24,7 @@ def direction(D,dn,nb,Phin,T,m,g,tl,tn,ts):
         Ce=y[:,None]*(X@E)/N; u,l,k=ranges(Ce,g); b=np.maximum(abs(u),abs(l)); a=abs(Ce)
         A=g1*Tm/4*(a*pl[:,None]).sum(0); v=(np.sqrt(np.maximum(np.einsum('nz,nz->z',Ce,Ph@Ce),0))+g1*np.sqrt(np.einsum('nz,nz->z',a,Pd@a)))**2
         return A,k,b,np.minimum(v,b*b),u-l
-    def meandev(A,k,ne,xe): return g1*Tm*pl/2*k+A+g1*3.5*p*Dh*ne/np.sqrt(d)+g1*Tm*p*(vu**2+vd**2)/(2*d*s*s)*abs(xe)+g1*Tm**2*p*vb**3/(6*s*s)*ne/np.sqrt(d)+.5*g1**2*p*np.diag(D['K'])/N*ne/np.sqrt(d)
+    def meandev(A,k,ne,xe): return g1*Tm*pl/2*k+A+g1*4*p*Dh*ne/np.sqrt(d)+g1*Tm*p*(vu**2+vd**2)/(2*d*s*s)*abs(xe)+g1*Tm**2*p*vb**3/(6*s*s)*ne/np.sqrt(d)+.5*g1**2*p*np.diag(D['K'])/N*ne/np.sqrt(d)
     h2=.54*g1*sm/(2*T*np.sqrt(d)); w2=g1**2*m/(4*T*T*d)*2*Tm
     fl=lambda v1,b,v2,H,t: np.sqrt(2*v1*t/nc)+b*t/(3*nc)+np.sqrt(2*v2*t/nc)+H*t/nc
     A,k,b,v,w=functional(Z.T)
@@ -38,7 +38,7 @@ def direction(D,dn,nb,Phin,T,m,g,tl,tn,ts):
     VB=min(bV,np.sqrt(max(y@(Ph*(X@X.T))@y/N**2,0))+g1*np.sqrt(nx@Pd@nx)/N)
     n1=(VB*np.sqrt(2*tn)*np.sqrt(nc)+4/3*bV*tn)/nc
     A0=g1**2*p*vb/(T*sm); sc=g1**2/(T*T*m); Asum=A0+np.sqrt(2*A0*sc*(1+2/d)*tn)+sc*max((1+4/d)/3,2/d,)*tn
-    e2=np.minimum(g1*p*vb/np.sqrt(d),nb+g1*3.5*p*Dh/np.sqrt(d)+g1*Tm*p*(vu**2+vd**2)*nx/(2*d*s*s)+g1*Tm**2*p*vb**3/(6*s*s)/np.sqrt(d)+.5*g1**2*p*np.diag(D['K'])/N/np.sqrt(d))
+    e2=np.minimum(g1*p*vb/np.sqrt(d),nb+g1*4*p*Dh/np.sqrt(d)+g1*Tm*p*(vu**2+vd**2)*nx/(2*d*s*s)+g1*Tm**2*p*vb**3/(6*s*s)/np.sqrt(d)+.5*g1**2*p*np.diag(D['K'])/N/np.sqrt(d))
     Bq=e2+np.sqrt(2*A0/d*tn)+.54*g1/(T*sm*np.sqrt(d))*tn; L=Bq+np.sqrt(Bq**2+Asum)
     mn=nb+g1*Tm*pl*bV+g1*Tm/4*np.mean(nx*pl)
     return Lam,a,(L+n1+mn)/nd,S,(L,n1,mn)
