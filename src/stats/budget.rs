@@ -2,14 +2,16 @@
 
 /// Probability with which each test of the suite rejects a program without fault. The sum is at most 10⁻⁶.
 pub const BUDGET: &[(&str, f64)] = &[
-    ("kernel deviation variance, standard", 1e-7),
-    ("kernel deviation variance, antisymmetric", 1e-7),
-    ("hoeffding bound exceedances", 1e-7),
+    ("kernel mean and variance, standard", 1e-7),
+    ("kernel mean and variance, antisymmetric", 1e-7),
     ("output variance at initialisation", 1e-7),
+    ("gradient norm at initialisation", 1e-7),
     ("function rate", 1e-7),
     ("gradient rate", 1e-7),
-    ("duals by monte carlo", 1e-7),
-    ("kernel variance by monte carlo", 1e-7),
+    ("direction rate", 1e-7),
+    ("boundary term", 1e-7),
+    ("duals by Monte Carlo", 1e-7),
+    ("kernel variance by Monte Carlo", 1e-7),
 ];
 
 /// The false-alarm probability of a test.
@@ -29,7 +31,8 @@ mod tests {
     #[test]
     fn the_budget_adds_up_to_at_most_one_in_a_million_and_names_are_unique() {
         let total: f64 = BUDGET.iter().map(|row| row.1).sum();
-        assert!(total <= 1e-6, "{total}");
+        // Ten rows of 10⁻⁷ add up to 10⁻⁶ with one rounding each.
+        assert!(total <= 1e-6 * (1.0 + 16.0 * f64::EPSILON), "{total}");
         for (index, (name, _)) in BUDGET.iter().enumerate() {
             assert!(BUDGET[..index].iter().all(|row| row.0 != *name), "{name} twice");
         }

@@ -7,4 +7,4 @@ mod rate;
 
 pub use binomial::{binomial_upper_tail, clopper_pearson, power, rejection_count};
 pub use moments::{difference_interval, mean, mean_interval, median, quantile, variance};
-pub use rate::{RateFit, fit_rate, student_quantile};
+pub use rate::{RateFit, TwoPowers, fit_rate, fit_two_powers, student_quantile};

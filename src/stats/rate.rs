@@ -3,6 +3,8 @@
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use super::{mean, variance};
+
 /// The upper quantile of Student's t: exceeded with probability `tail`.
 ///
 /// # Panics
@@ -63,6 +65,76 @@ pub fn fit_rate(points: &[(f64, f64)]) -> Option<RateFit> {
     })
 }
 
+/// Two known powers fitted to means: E y = A x^p + B x^q, with the leading power p and the next one q from theory.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct TwoPowers {
+    /// A.
+    pub leading: f64,
+    /// Standard error of A.
+    pub leading_error: f64,
+    /// B; may have either sign.
+    pub next: f64,
+    /// Σ (mean − fit)²/variance over the groups: about chi-squared with (groups − 2) degrees of freedom for large groups.
+    pub lack_of_fit: f64,
+    /// Probability of a residual as large as the worst one if the powers are right: Student's t of each group, times the
+    /// number of groups (Bonferroni). Cautious for small groups, whose variances are not well known.
+    pub p_value: f64,
+    /// Probability of a leading term as many standard errors above zero if there were none, by Student's t with the degrees
+    /// of freedom of Welch and Satterthwaite for A as a combination of the groups' means.
+    pub leading_p_value: f64,
+}
+
+impl TwoPowers {
+    /// Whether the data are consistent with the two powers, and the leading one is really there, each at error
+    /// probability `error`/2.
+    #[must_use]
+    pub fn holds(&self, error: f64) -> bool {
+        self.p_value > error / 2.0 && self.leading_p_value <= error / 2.0
+    }
+}
+
+/// P(t > value).
+fn student_tail(degrees_of_freedom: f64, value: f64) -> f64 {
+    let t = StudentsT::new(0.0, 1.0, degrees_of_freedom).expect("positive degrees of freedom");
+    t.cdf(-value)
+}
+
+/// Fits [`TwoPowers`] to one group of independent values per x by weighted least squares on the groups' means, weighted by
+/// their own variances. `None` for fewer than three groups, fewer than two values in one, or one without variance.
+#[must_use]
+pub fn fit_two_powers(groups: &[(f64, Vec<f64>)], leading: f64, next: f64) -> Option<TwoPowers> {
+    if groups.len() < 3 || groups.iter().any(|(x, values)| values.len() < 2 || *x <= 0.0) {
+        return None;
+    }
+    let rows: Vec<[f64; 4]> = groups
+        .iter()
+        .map(|(x, values)| [x.powf(leading), x.powf(next), mean(values), values.len() as f64 / variance(values)])
+        .collect();
+    let sum = |f: &dyn Fn(&[f64; 4]) -> f64| rows.iter().map(|row| row[3] * f(row)).sum::<f64>();
+    let (pp, pq, qq) = (sum(&|r| r[0] * r[0]), sum(&|r| r[0] * r[1]), sum(&|r| r[1] * r[1]));
+    let (py, qy) = (sum(&|r| r[0] * r[2]), sum(&|r| r[1] * r[2]));
+    let determinant = pp * qq - pq * pq;
+    let (a, b) = ((qq * py - pq * qy) / determinant, (pp * qy - pq * py) / determinant);
+    let freedom = |values: &[f64]| values.len() as f64 - 1.0;
+    let leading_error = (qq / determinant).sqrt();
+    let residual = |row: &[f64; 4]| (row[2] - a * row[0] - b * row[1]).abs() * row[3].sqrt();
+    let tails = rows.iter().zip(groups).map(|(row, (_, values))| 2.0 * student_tail(freedom(values), residual(row)));
+    let worst = tails.fold(1.0, f64::min);
+    // A = Σ c_i mean_i; its variance is Σ c_i²/weight_i.
+    let shares = rows.iter().map(|r| (r[3] * (qq * r[0] - pq * r[1]) / determinant).powi(2) / r[3]);
+    let spread: f64 = shares.clone().zip(groups).map(|(v, (_, values))| v * v / freedom(values)).sum();
+    let welch = shares.sum::<f64>().powi(2) / spread;
+    let fit = TwoPowers {
+        leading: a,
+        leading_error,
+        next: b,
+        lack_of_fit: rows.iter().map(|row| residual(row).powi(2)).sum(),
+        p_value: (worst * groups.len() as f64).min(1.0),
+        leading_p_value: student_tail(welch, a / leading_error),
+    };
+    [fit.leading, fit.leading_error, fit.next, fit.lack_of_fit].iter().all(|v| v.is_finite()).then_some(fit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +146,19 @@ mod tests {
         assert!((fit.slope + 0.25).abs() < 1e-12 && (fit.intercept - 3.0_f64.ln()).abs() < 1e-12);
         assert!(fit.standard_error < 1e-12);
         assert!(fit_rate(&[(1.0, 0.0), (2.0, 1.0), (3.0, 1.0)]).is_none());
+    }
+
+    #[test]
+    fn two_powers_are_recovered_and_wrong_ones_rejected() {
+        let group = |x: f64, y: f64| (x, [0.99 * y, 1.01 * y].repeat(20));
+        let groups: Vec<_> =
+            [10.0_f64, 100.0, 1000.0, 10_000.0].iter().map(|&x| group(x, 2.0 * x.powf(-0.5) + 3.0 / x)).collect();
+        let fit = fit_two_powers(&groups, -0.5, -1.0).unwrap();
+        assert!((fit.leading - 2.0).abs() < 1e-9 && (fit.next - 3.0).abs() < 1e-8 && fit.lack_of_fit < 1e-12);
+        assert!(fit.holds(1e-3));
+        for (leading, next) in [(-1.0, -1.5), (0.0, -0.25), (-0.25, -0.75)] {
+            assert!(!fit_two_powers(&groups, leading, next).unwrap().holds(1e-3), "{leading} {next}");
+        }
     }
 
     /// Quantiles of Student's t in the far tail, from 30-digit arithmetic.

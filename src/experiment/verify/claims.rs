@@ -1,13 +1,14 @@
 //! The claims and how they are decided.
 //!
 //! Every claim is an interval for one number, computed from independent networks, against the range that theory allows.
-//! Rates: where theory gives a leading power m^{−α} and a next one m^{−β}, the slope of the fitted line lies between −β
-//! and −α at any finite width, so this is the range; the interval is Student's, on the logarithms.
+//! Rates are decided by fitting the two leading powers that theory gives, with free constants, to the means at each width:
+//! a wrong power shows as a lack of fit.
 
 use serde::Serialize;
 
 use super::{Cell, StandardCell, Verification};
-use crate::stats::{difference_interval, fit_rate, mean, mean_interval};
+use crate::report::significant;
+use crate::stats::{difference_interval, fit_rate, fit_two_powers, mean, mean_interval};
 
 /// What a test says about a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,34 +76,32 @@ impl Claim {
 /// Decides all claims; together they reject a true one with probability at most `error`.
 pub(super) fn decide(run: &Verification, cells: &[Cell], standard: &[StandardCell], error: f64) -> Vec<Claim> {
     let share = error / CLAIMS as f64;
-    let rate = |id, statement: &str, range: [f64; 2], figure: fn(&Cell) -> f64| {
-        let points: Vec<(f64, f64)> = cells.iter().map(|cell| (cell.width as f64, figure(cell))).collect();
-        fit_rate(&points).map(|fit| {
-            let range = [Some(range[0]), Some(range[1])];
-            Claim::new(id, statement, fit.slope, fit.interval(share), range, share, Rule::Meets)
-        })
+    let rate = |id, statement: &str, leading: f64, figure: fn(&Cell) -> f64| {
+        rate_claim(id, statement, &grouped(run, cells, figure), leading, share)
     };
     let mut claims: Vec<Claim> = [
-        rate("function_rate", "f_T − T·F falls like m^(−1/2)", [-0.75, -0.5], |c| c.deviation_f),
-        rate("gradient_rate", "∇f_T − T·∇F falls like m^(−1/4), at most m^(−1/2)", [-0.5, -0.25], |c| {
-            c.deviation_gradient
+        rate("function_rate", "(f_T − T·F)² falls like A/m + B/m^(3/2)", -1.0, |c| c.deviation_f.powi(2)),
+        rate("gradient_rate", "(∇f_T − T·∇F)² falls like A/m^(1/2) + B/m", -0.5, |c| {
+            c.deviation_gradient.powi(2)
         }),
-        rate(
-            "direction_rate",
-            "1 − cos(perturbation, ∇F) falls like m^(−1/2), at most m^(−1)",
-            [-1.0, -0.5],
-            |c| 1.0 - c.cosine_limit_gradient,
-        ),
-        rate("g_rate_alone", "g − T'·G falls, at least like m^(−1/4) (perturbation alone)", [-0.75, -0.25], |c| {
-            c.alone.deviation
-        }),
-        rate("g_rate_on_image", "g − T'·G falls, at least like m^(−1/4) (on the image)", [-0.75, -0.25], |c| {
-            c.on_image.deviation
+        rate("direction_rate", "1 − cos(perturbation, ∇F) falls like A/m^(1/2) + B/m", -0.5, |c| {
+            1.0 - c.cosine_limit_gradient
         }),
     ]
     .into_iter()
     .flatten()
     .collect();
+    for (id, scenario, figure) in [
+        ("g_falls_alone", "perturbation alone", (|c| c.alone.deviation) as fn(&Cell) -> f64),
+        ("g_falls_on_image", "on the image", |c| c.on_image.deviation),
+    ] {
+        let statement = format!("g − T'·G falls with m ({scenario}): exponent of the fitted line");
+        let points: Vec<(f64, f64)> = cells.iter().map(|cell| (cell.width as f64, figure(cell))).collect();
+        let fitted = fit_rate(&points);
+        claims.extend(fitted.map(|fit| {
+            Claim::new(id, &statement, fit.slope, fit.interval(share), [None, Some(0.0)], share, Rule::Inside)
+        }));
+    }
 
     let ratios: Vec<f64> = cells.iter().map(|cell| cell.variance_ratio).collect();
     claims.push(Claim::new(
@@ -138,6 +137,36 @@ pub(super) fn decide(run: &Verification, cells: &[Cell], standard: &[StandardCel
         Rule::Meets,
     ));
     claims
+}
+
+/// One figure of all cells, grouped by width.
+fn grouped(run: &Verification, cells: &[Cell], figure: fn(&Cell) -> f64) -> Vec<(f64, Vec<f64>)> {
+    let of = |width: usize| cells.iter().filter(|cell| cell.width == width).map(figure).collect();
+    run.widths.iter().map(|&width| (width as f64, of(width))).collect()
+}
+
+/// Theory gives the leading power and that the next one is smaller by m^(−1/2); their constants are fitted. The claim is
+/// decided by the lack of fit (its p-value is the estimate) and needs a leading term that is clearly positive.
+fn rate_claim(
+    id: &'static str,
+    statement: &str,
+    groups: &[(f64, Vec<f64>)],
+    leading: f64,
+    share: f64,
+) -> Option<Claim> {
+    let fit = fit_two_powers(groups, leading, leading - 0.5)?;
+    let statement = format!(
+        "{statement}: A = {} ± {}, B = {}; p-value of the fit",
+        significant(fit.leading, 3),
+        significant(fit.leading_error, 2),
+        significant(fit.next, 2)
+    );
+    let accepted = [Some(share / 2.0), Some(1.0)];
+    let mut claim = Claim::new(id, &statement, fit.p_value, (fit.p_value, fit.p_value), accepted, share, Rule::Meets);
+    if claim.verdict == Verdict::Held && fit.leading_p_value > share / 2.0 {
+        claim.verdict = Verdict::Undecided;
+    }
+    Some(claim)
 }
 
 /// Five rates, one variance, two agreements, two constants.
