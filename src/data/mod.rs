@@ -3,7 +3,7 @@
 //! - [`embedded`]: MNIST 1 against 2 and Fashion-MNIST T-shirt against ankle boot, always at hand;
 //! - [`idx`]: directories with the usual IDX files, gzipped or not, any two classes;
 //! - [`arrays`]: NPY, NPZ and CSV files of points, labels and vectors;
-//! - [`synthetic`]: the two Gaussian sets of the paper;
+//! - [`mod@synthetic`]: the two Gaussian sets of the paper;
 //! - [`labels`]: any two label values become ±1.
 
 pub mod arrays;

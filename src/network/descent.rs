@@ -2,9 +2,9 @@
 //!
 //! One step with learning rate η and momentum β: v ← βv + ∇L, w̃ ← w̃ − ηv, for the mean loss L = (1/N) Σ ℓ(y_n f(x_n)).
 //! Two routes:
-//! - identity loss ([`decoupled`]): the neurons do not feel each other, and between sign changes a step costs O(N) per
+//! - identity loss (`decoupled`): the neurons do not feel each other, and between sign changes a step costs O(N) per
 //!   neuron instead of O(N·d), on data that fits the first-level cache;
-//! - any other loss ([`coupled`]): two matrix products per step.
+//! - any other loss (`coupled`): two matrix products per step.
 //!
 //! Both are compared with a plain implementation in `tests/descent.rs`.
 

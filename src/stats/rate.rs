@@ -12,9 +12,12 @@ use super::{mean, variance};
 #[must_use]
 pub fn student_quantile(degrees_of_freedom: f64, tail: f64) -> f64 {
     assert!(tail > 0.0 && tail <= 0.5, "an upper tail");
-    let t = StudentsT::new(0.0, 1.0, degrees_of_freedom).expect("positive degrees of freedom");
     // The lower tail keeps its digits, 1 − tail would not.
-    -t.inverse_cdf(tail)
+    -student(degrees_of_freedom).inverse_cdf(tail)
+}
+
+fn student(degrees_of_freedom: f64) -> StudentsT {
+    StudentsT::new(0.0, 1.0, degrees_of_freedom).expect("positive degrees of freedom")
 }
 
 /// A straight line through (log x, log y).
@@ -95,8 +98,7 @@ impl TwoPowers {
 
 /// P(t > value).
 fn student_tail(degrees_of_freedom: f64, value: f64) -> f64 {
-    let t = StudentsT::new(0.0, 1.0, degrees_of_freedom).expect("positive degrees of freedom");
-    t.cdf(-value)
+    student(degrees_of_freedom).cdf(-value)
 }
 
 /// Fits [`TwoPowers`] to one group of independent values per x by weighted least squares on the groups' means, weighted by

@@ -5,7 +5,7 @@
 //! - [`predict`]: the trained function at any time and for any loss, its input gradient and the paper's weighted sum;
 //! - [`perturbation`]: the infinite-width perturbation, and the training set of the perturbation-trained limit;
 //! - [`fluctuation`]: the exact variance of the finite-width kernel;
-//! - [`reference`]: the two statistics that the authors' code computes.
+//! - [`mod@reference`]: the two statistics that the authors' code computes.
 
 mod arctangent;
 pub mod dual;

@@ -1,7 +1,7 @@
 //! Exact gradient flow for the identity loss, neuron by neuron.
 //!
 //! With ℓ(u) = −u the hidden neurons do not feel each other: u̇_i = (a_i/N) K(y∘φ'(u_i)). Each neuron's path is
-//! piecewise linear in time and is followed exactly, event by event ([`neuron`]). Neurons are drawn, trained and
+//! piecewise linear in time and is followed exactly, event by event (`neuron`). Neurons are drawn, trained and
 //! forgotten block by block, so memory does not grow with the width.
 //!
 //! Cost per neuron: (d+1)N + N² multiply-adds in matrix products for the start, N per event, and (d+1)M + NM for the
@@ -9,7 +9,7 @@
 //! (d + N + events)·ε times ‖w̃‖‖x̃‖ + |a| T Σ|β_n K_n|.
 //!
 //! Where a sample attracts a neuron from both sides of its boundary the neuron slides along u = 0 with a derivative
-//! strictly between γ and 1 ([`sliding`]); gradients at such a training point use that derivative.
+//! strictly between γ and 1 (`sliding`); gradients at such a training point use that derivative.
 
 mod block;
 mod neuron;
