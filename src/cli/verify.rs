@@ -209,7 +209,7 @@ fn print(report: &DataReport) -> anyhow::Result<()> {
     ))?;
     say(width_table(report))?;
     say(standard_table(report))?;
-    say(claim_table(report))
+    say(claim_lines(report))
 }
 
 fn percent(share: f64) -> String {
@@ -288,33 +288,16 @@ fn standard_table(report: &DataReport) -> Table {
     table
 }
 
-fn claim_table(report: &DataReport) -> Table {
-    let mut table = Table::new(&["claim", "measured", "interval", "theory", "verdict"]);
+/// Two lines per claim: verdict and statement, then the numbers.
+fn claim_lines(report: &DataReport) -> String {
+    let mut text = String::new();
     for claim in &report.claims {
-        let theory = match claim.expected {
-            [Some(low), Some(high)] if low == high => significant(low, 3),
-            [Some(low), Some(1.0)] => format!("above {}", significant(low, 2)),
-            [Some(low), Some(high)] => format!("{low} … {high}"),
-            [None, Some(high)] => format!("below {high}"),
-            [Some(low), None] => format!("above {low}"),
-            [None, None] => "any".into(),
-        };
         let verdict = match claim.verdict {
             verify::Verdict::Held => "held",
             verify::Verdict::Rejected => "REJECTED",
             verify::Verdict::Undecided => "undecided",
         };
-        table.row(vec![
-            claim.statement.clone(),
-            significant(claim.estimate, 3),
-            if claim.interval[0] == claim.interval[1] {
-                "–".into()
-            } else {
-                format!("{} … {}", significant(claim.interval[0], 3), significant(claim.interval[1], 3))
-            },
-            theory,
-            verdict.into(),
-        ]);
+        text.push_str(&format!("{verdict:<9}  {}\n           {}\n", claim.statement, claim.detail));
     }
-    table
+    text
 }

@@ -29,6 +29,8 @@ pub struct Claim {
     pub id: &'static str,
     /// The claim in words.
     pub statement: String,
+    /// What was measured and what theory says, in words.
+    pub detail: String,
     /// The number that decides it.
     pub estimate: f64,
     /// Its interval at the claim's error probability.
@@ -68,8 +70,25 @@ impl Claim {
             Rule::Inside if !inside => Verdict::Undecided,
             _ => Verdict::Held,
         };
+        let detail = format!(
+            "measured {} in {} … {}; theory: {}",
+            significant(estimate, 3),
+            significant(interval.0, 3),
+            significant(interval.1, 3),
+            range_in_words(expected)
+        );
         let (statement, interval) = (statement.to_string(), [interval.0, interval.1]);
-        Claim { id, statement, estimate, interval, expected, error_probability, verdict }
+        Claim { id, statement, detail, estimate, interval, expected, error_probability, verdict }
+    }
+}
+
+fn range_in_words(range: [Option<f64>; 2]) -> String {
+    match range {
+        [Some(low), Some(high)] if low == high => significant(low, 3),
+        [Some(low), Some(high)] => format!("{low} … {high}"),
+        [None, Some(high)] => format!("below {high}"),
+        [Some(low), None] => format!("above {low}"),
+        [None, None] => "any".into(),
     }
 }
 
@@ -106,7 +125,7 @@ pub(super) fn decide(run: &Verification, cells: &[Cell], standard: &[StandardCel
     let ratios: Vec<f64> = cells.iter().map(|cell| cell.variance_ratio).collect();
     claims.push(Claim::new(
         "function_variance",
-        "(f_T − T·F)² has the predicted variance: mean ratio 1",
+        "(f_T − T·F)² has the predicted variance: mean ratio",
         mean(&ratios),
         mean_interval(&ratios, share),
         [Some(1.0), Some(1.0)],
@@ -119,7 +138,7 @@ pub(super) fn decide(run: &Verification, cells: &[Cell], standard: &[StandardCel
     let gradients: Vec<f64> = standard.iter().map(|cell| cell.initial_gradient_ratio).collect();
     claims.push(Claim::new(
         "initial_gradient",
-        "standard initialisation: ‖∇f_0‖² stays at (1+γ²)/2 for every width: mean ratio 1",
+        "standard initialisation: ‖∇f_0‖² stays at (1+γ²)/2 for every width: mean ratio",
         mean(&gradients),
         mean_interval(&gradients, share),
         [Some(1.0), Some(1.0)],
@@ -129,7 +148,7 @@ pub(super) fn decide(run: &Verification, cells: &[Cell], standard: &[StandardCel
     let outputs: Vec<f64> = standard.iter().map(|cell| cell.initial_output_ratio).collect();
     claims.push(Claim::new(
         "initial_output",
-        "standard initialisation: f_0² stays at Σ(z,z) for every width: mean ratio 1",
+        "standard initialisation: f_0² stays at Σ(z,z) for every width: mean ratio",
         mean(&outputs),
         mean_interval(&outputs, share),
         [Some(1.0), Some(1.0)],
@@ -155,14 +174,16 @@ fn rate_claim(
     share: f64,
 ) -> Option<Claim> {
     let fit = fit_two_powers(groups, leading, leading - 0.5)?;
-    let statement = format!(
-        "{statement}: A = {} ± {}, B = {}; p-value of the fit",
+    let accepted = [Some(share / 2.0), Some(1.0)];
+    let mut claim = Claim::new(id, statement, fit.p_value, (fit.p_value, fit.p_value), accepted, share, Rule::Meets);
+    claim.detail = format!(
+        "A = {} ± {}, B = {}; p-value of the fit {} (rejected below {})",
         significant(fit.leading, 3),
         significant(fit.leading_error, 2),
-        significant(fit.next, 2)
+        significant(fit.next, 2),
+        significant(fit.p_value, 2),
+        significant(share / 2.0, 2)
     );
-    let accepted = [Some(share / 2.0), Some(1.0)];
-    let mut claim = Claim::new(id, &statement, fit.p_value, (fit.p_value, fit.p_value), accepted, share, Rule::Meets);
     if claim.verdict == Verdict::Held && fit.leading_p_value > share / 2.0 {
         claim.verdict = Verdict::Undecided;
     }
@@ -184,7 +205,7 @@ fn fewer_mismatches(
 ) -> Claim {
     let at = |width: usize| cells.iter().filter(|cell| cell.width == width).map(mismatch).collect::<Vec<_>>();
     let (first, last) = (at(run.widths[0]), at(run.widths[run.widths.len() - 1]));
-    let statement = format!("agreement of f and g approaches that of F and G ({scenario}): fewer mismatches");
+    let statement = format!("agreement of f and g approaches that of F and G ({scenario}): change in mismatches");
     let (difference, interval) = difference_interval(&last, &first, share);
     Claim::new(id, &statement, difference, interval, [None, Some(0.0)], share, Rule::Inside)
 }
