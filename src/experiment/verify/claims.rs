@@ -164,6 +164,10 @@ fn grouped(run: &Verification, cells: &[Cell], figure: fn(&Cell) -> f64) -> Vec<
     run.widths.iter().map(|&width| (width as f64, of(width))).collect()
 }
 
+/// A rate is called held only if its leading term is this unlikely to be absent; else it is undecided. (No claim is
+/// rejected for it: this is no part of the false-alarm probability.)
+const EVIDENCE: f64 = 1e-3;
+
 /// Theory gives the leading power and that the next one is smaller by m^(−1/2); their constants are fitted. The claim is
 /// decided by the lack of fit (its p-value is the estimate) and needs a leading term that is clearly positive.
 fn rate_claim(
@@ -184,7 +188,7 @@ fn rate_claim(
         significant(fit.p_value, 2),
         significant(share / 2.0, 2)
     );
-    if claim.verdict == Verdict::Held && fit.leading_p_value > share / 2.0 {
+    if claim.verdict == Verdict::Held && fit.leading_p_value > EVIDENCE {
         claim.verdict = Verdict::Undecided;
     }
     Some(claim)
