@@ -2,7 +2,7 @@
 //!
 //! A thin layer over `kuva` that fixes what all figures of the project share. Colours are those of Okabe and Ito, which
 //! survive colour blindness; every series also has its own marker, and every kind of curve its own dash, so that the
-//! figures survive grey printing. Fonts are chosen for a figure shown at 440 points per panel.
+//! figures survive grey printing as well. Fonts are chosen for a figure shown at 440 points per panel.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use kuva::render::plots::Plot;
 use crate::data::write_atomically;
 use crate::error::{Error, Result};
 
-/// Blue, vermilion, green, orange, purple, sky blue (Okabe and Ito), in an order of clearly different greys first.
+/// Blue, vermilion, green, orange, purple, sky blue (Okabe and Ito).
 const COLOURS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"];
 const MARKERS: [MarkerShape; 6] = [
     MarkerShape::Circle,
@@ -34,6 +34,7 @@ const GREY: &str = "#808080";
 const PANEL_WIDTH: f64 = 560.0;
 const PLOT_HEIGHT: f64 = 430.0;
 const LEGEND_LINE: f64 = 22.0;
+const UNUSED_BELOW: f64 = 24.0;
 
 /// What a curve is, which decides how it is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -69,6 +70,8 @@ pub struct Curve {
     pub role: Role,
     /// Which colour and marker; curves about one quantity share it. `None` is black.
     pub colour: Option<usize>,
+    /// Whether it has an entry in the legend of its own; the label stands in the table in any case.
+    pub in_legend: bool,
     /// The points, in order.
     pub points: Vec<CurvePoint>,
 }
@@ -78,13 +81,20 @@ impl Curve {
     #[must_use]
     pub fn line(role: Role, colour: Option<usize>, label: impl Into<String>, points: &[(f64, f64)]) -> Self {
         let points = points.iter().map(|&(x, y)| CurvePoint { x, y, band: None }).collect();
-        Curve { label: label.into(), role, colour, points }
+        Curve { label: label.into(), role, colour, in_legend: true, points }
     }
 
     /// Medians with a band.
     #[must_use]
     pub fn measured(colour: usize, label: impl Into<String>, points: Vec<CurvePoint>) -> Self {
-        Curve { label: label.into(), role: Role::Measured, colour: Some(colour), points }
+        Curve { label: label.into(), role: Role::Measured, colour: Some(colour), in_legend: true, points }
+    }
+
+    /// The same without an entry in the legend, because another curve's entry explains it.
+    #[must_use]
+    pub fn explained_elsewhere(mut self) -> Self {
+        self.in_legend = false;
+        self
     }
 
     fn shade(&self) -> &'static str {
@@ -120,7 +130,7 @@ impl Curve {
     fn draw(&self, plots: &mut Vec<Plot>) {
         let pairs = || self.points.iter().map(|p| (p.x, p.y)).collect::<Vec<_>>();
         let mut line = LinePlot::new().with_data(pairs()).with_color(self.shade());
-        line = line.with_stroke_width(if self.role == Role::Guide { 1.5 } else { 2.0 });
+        line = line.with_stroke_width(if self.role == Role::Guide || !self.in_legend { 1.5 } else { 2.0 });
         if let Some(dashes) = self.dashes() {
             line = line.with_line_style(kuva::plot::line::LineStyle::Custom(dashes.into()));
         }
@@ -164,12 +174,21 @@ impl Panel {
         all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     }
 
+    fn legend_curves(&self) -> impl Iterator<Item = &Curve> {
+        self.curves.iter().filter(|curve| curve.in_legend)
+    }
+
     fn layout(&self, plots: &[Plot], legend_lines: usize) -> Layout {
         let (low_x, high_x) = self.span(|p| [p.x; 3]);
         let (low_y, high_y) = self.y_range.unwrap_or_else(|| {
             let (low, high) = self.span(|p| p.band.map_or([p.y; 3], |(a, b)| [a, b, p.y]));
             if self.log_y { (low / 1.3, high * 1.3) } else { (low, high) }
         });
+        // Panels beside each other get legends of equal height, so that their axes are level.
+        let mut legend: Vec<LegendEntry> = self.legend_curves().map(Curve::legend_entry).collect();
+        let blank =
+            || LegendEntry { label: " ".into(), color: "#FFFFFF".into(), shape: LegendShape::Line, dasharray: None };
+        legend.resize_with(legend_lines, blank);
         let layout = Layout::auto_from_plots(plots)
             .with_log_x()
             .with_title(&self.title)
@@ -184,14 +203,17 @@ impl Panel {
             .with_label_size(16)
             .with_tick_size(14)
             .with_body_size(14)
-            .with_legend_entries(self.curves.iter().map(Curve::legend_entry).collect())
+            .with_legend_entries(legend)
             .with_legend_position(LegendPosition::OutsideBottomColumns)
             .with_legend_col_limit(1)
             .with_legend_box(false)
             .with_width(PANEL_WIDTH)
             .with_height(PLOT_HEIGHT + LEGEND_LINE * legend_lines as f64);
         if self.log_y {
-            layout.with_log_y().with_y_tick_format(TickFormat::Custom(Arc::new(power_of_ten)))
+            // Up to three decades have ticks at 1, 2 and 5, which read best as plain numbers.
+            let decades = high_y.log10().ceil() - low_y.log10().floor();
+            let format = if decades <= 3.0 && low_y > 1e-4 { plain } else { power_of_ten };
+            layout.with_log_y().with_y_tick_format(TickFormat::Custom(Arc::new(format)))
         } else {
             layout
         }
@@ -263,7 +285,7 @@ impl Figure {
     }
 
     fn scene(&self) -> kuva::render::render::Scene {
-        let legend_lines = self.panels.iter().map(|panel| panel.curves.len()).max().unwrap_or(0);
+        let legend_lines = self.panels.iter().map(|panel| panel.legend_curves().count()).max().unwrap_or(0);
         let mut all_plots = Vec::new();
         let mut layouts = Vec::new();
         for panel in &self.panels {
@@ -273,11 +295,15 @@ impl Figure {
             layouts.push(panel.layout(&plots, legend_lines));
             all_plots.push(plots);
         }
-        kuva::render::figure::Figure::new(1, self.panels.len())
+        let figure = kuva::render::figure::Figure::new(1, self.panels.len())
             .with_plots(all_plots)
             .with_layouts(layouts)
-            .with_cell_size(PANEL_WIDTH, PLOT_HEIGHT + LEGEND_LINE * legend_lines as f64)
-            .render()
+            .with_cell_size(PANEL_WIDTH, PLOT_HEIGHT + LEGEND_LINE * legend_lines as f64);
+        let figure = if self.panels.len() > 1 { figure.with_labels_lowercase() } else { figure };
+        let mut scene = figure.render();
+        // The space that kuva keeps below a legend, in case a title followed.
+        scene.height -= UNUSED_BELOW;
+        scene
     }
 
     /// The plotted data: one line per point.
@@ -301,14 +327,19 @@ impl Figure {
     }
 }
 
-/// 1000 → 10³, 0.02 → 2·10⁻²; plain between 0.01 and 100.
+/// A tick without an exponent, rid of rounding errors.
+fn plain(value: f64) -> String {
+    format!("{}", (value * 1e6).round() / 1e6)
+}
+
+/// 1000 → 10³, 0.02 → 2·10⁻²; plain between 0.1 and 50.
 fn power_of_ten(value: f64) -> String {
     let exponent = value.log10().floor();
     let mantissa = value / 10_f64.powf(exponent);
     // A tick of a logarithmic axis is 1, 2 or 5 times a power of ten; rounding may put 0.9999… in the decade below.
     let (mantissa, exponent) =
         if mantissa > 9.5 { (1.0, exponent as i32 + 1) } else { (mantissa.round(), exponent as i32) };
-    if (-2..2).contains(&exponent) {
+    if (-1..2).contains(&exponent) {
         return format!("{}", mantissa * 10_f64.powi(exponent)).chars().take(6).collect();
     }
     let power = format!("10{}", superscript(exponent));
@@ -371,7 +402,7 @@ mod tests {
 
     #[test]
     fn ticks_read_as_powers_of_ten() {
-        let ticks = [1e3, 2e-3, 1e-10, 0.05, 10.0, 100.0];
-        assert_eq!(ticks.map(power_of_ten), ["10³", "2·10⁻³", "10⁻¹⁰", "0.05", "10", "10²"]);
+        let ticks = [1e3, 2e-3, 1e-10, 0.5, 10.0, 100.0];
+        assert_eq!(ticks.map(power_of_ten), ["10³", "2·10⁻³", "10⁻¹⁰", "0.5", "10", "10²"]);
     }
 }
