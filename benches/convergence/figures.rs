@@ -83,14 +83,14 @@ fn predicted(what: &str, variance: &[f64], widths: &[usize]) -> [Curve; 3] {
     })
 }
 
-/// (f_T − T·F)² over its predicted mean, per width, with a 95 % interval for the mean; widths with few networks, whose
-/// interval would fill the panel, are left out.
-fn constant(per_network: &Measured, variance: f64) -> Vec<CurvePoint> {
-    let groups = per_network.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() >= 32 || per_network.len() < 100);
+/// Per width the mean of `ratios`, one per network, with a 95 % interval; widths with few networks, whose interval would
+/// fill the panel, are left out.
+fn means(ratios: &Measured) -> Vec<CurvePoint> {
+    let groups = ratios.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() >= 32 || ratios.len() < 100);
     groups
         .map(|group| {
-            let ratios: Vec<f64> = group.iter().map(|p| p.1 * p.1 * 0.5 * p.0 / variance).collect();
-            CurvePoint { x: group[0].0, y: mean(&ratios), band: Some(mean_interval(&ratios, 0.05)) }
+            let of_width: Vec<f64> = group.iter().map(|p| p.1).collect();
+            CurvePoint { x: group[0].0, y: mean(&of_width), band: Some(mean_interval(&of_width, 0.05)) }
         })
         .collect()
 }
@@ -99,20 +99,22 @@ fn constant(per_network: &Measured, variance: f64) -> Vec<CurvePoint> {
 pub fn function(directory: &Path, effort: Effort) -> Result<()> {
     let study = small_study()?;
     let widths = effort.widths(6, 22, 2);
-    let (mut pooled, mut per_network) = (Measured::new(), Measured::new());
-    for &width in &widths {
-        for index in 0..effort.networks(width, 24, 8) {
-            let deviation = study.function_deviation(width, index)?;
-            per_network.push((width as f64, root_mean_square(&deviation)));
-            pooled.extend(deviation.iter().map(|v| (width as f64, v.abs())));
-        }
-    }
     let variance = kernel_variance(&study.data.train, SLOPE, &study.data.test, FOURTH_MOMENT)?;
     let variance: Vec<f64> = variance.iter().map(|v| study.time.powi(2) * v).collect();
+    let (mut pooled, mut per_network, mut ratios) = (Measured::new(), Measured::new(), Measured::new());
+    for &width in &widths {
+        for index in 0..effort.networks(width, 24, 8) {
+            let (m, deviation) = (width as f64, study.function_deviation(width, index)?);
+            let squares: Vec<f64> = deviation.iter().zip(&variance).map(|(v, var)| v * v * 0.5 * m / var).collect();
+            ratios.push((m, mean(&squares)));
+            per_network.push((m, root_mean_square(&deviation)));
+            pooled.extend(deviation.iter().map(|v| (m, v.abs())));
+        }
+    }
     let label = format!("networks: median, 5–95 % band; {}", slope(&per_network));
     let mut values = vec![Curve::measured(0, label, bands(&pooled))];
     values.extend(predicted("theory, nothing fitted: N(0, T² Var X/(m/2))", &variance, &widths));
-    let ratios = constant(&per_network, mean(&variance));
+    let ratios = means(&ratios);
     let shown: Vec<usize> = ratios.iter().map(|p| p.x as usize).collect();
     let constants = vec![
         Curve::measured(0, "networks (32 or more): mean, its 95 % interval", ratios),

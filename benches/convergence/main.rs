@@ -1,7 +1,7 @@
 //! Convergence with width: how far networks of width m are from their infinite-width limits.
 //!
 //! ```text
-//! cargo bench --bench convergence                      # everything, about four minutes on two cores
+//! cargo bench --bench convergence                      # everything, two to three minutes on two cores
 //! cargo bench --bench convergence -- --test            # everything small, a few seconds; so does PERTLEARN_QUICK=1
 //! PERTLEARN_FIGURE=gradient cargo bench --bench convergence -- none       # one figure, no benchmark
 //! ```
