@@ -150,6 +150,14 @@ pub enum Error {
         /// Position, value found and value expected.
         problem: String,
     },
+    /// A figure that cannot be drawn.
+    #[error("figure {figure}: {reason}")]
+    Drawing {
+        /// The figure's name.
+        figure: String,
+        /// Position, value found and value expected.
+        reason: String,
+    },
     /// An error about the content of a file, with the file's name.
     #[error("{}: {source}", path.display())]
     InFile {

@@ -1,0 +1,250 @@
+//! The figures. Each function measures what it draws.
+
+use std::path::Path;
+
+use nalgebra::DMatrix;
+use perturbation_learning::Result;
+use perturbation_learning::experiment::learn::{agreement, root_mean_square};
+use perturbation_learning::network::Initialisation;
+use perturbation_learning::problem::Scenario;
+use perturbation_learning::random::Streams;
+use perturbation_learning::report::plot::{Curve, CurvePoint, Figure, Panel, Role};
+use perturbation_learning::stats::{mean, mean_interval, quantile};
+use perturbation_learning::theory::{Predictor, kernel_variance, limit_training_set};
+use statrs::function::erf::erf;
+
+use super::process::InitialProcess;
+use super::series::{Measured, bands, guide, level, measured, networks, slope, widths};
+use super::study::{SEED, SLOPE, Study, column_distance, trained_gradients};
+
+/// E ω² of Gaussian readouts.
+const FOURTH_MOMENT: f64 = 3.0;
+
+/// How much is spent.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    /// Everything small, for CI.
+    pub quick: bool,
+}
+
+impl Effort {
+    /// Widths 2^first … 2^last.
+    fn widths(self, first: u32, last: u32, step: usize) -> Vec<usize> {
+        if self.quick { widths(first, 10, 2) } else { widths(first, last, step) }
+    }
+
+    /// Networks of a width that together have about 2^neurons neurons: `least` … 100.
+    fn networks(self, width: usize, neurons: u32, least: usize) -> usize {
+        if self.quick { 4 } else { networks(width, 1 << neurons, least, 100) }
+    }
+}
+
+fn panel(title: &str, y_label: &str, log_y: bool, curves: Vec<Curve>) -> Panel {
+    let (title, x_label, y_label) = (title.into(), "width m".into(), y_label.into());
+    Panel { title, x_label, y_label, log_y, y_range: None, curves }
+}
+
+fn write(name: &str, panels: Vec<Panel>, directory: &Path) -> Result<()> {
+    let [_, png, _] = Figure { name: name.into(), panels }.write(directory)?;
+    println!("{}", png.display());
+    Ok(())
+}
+
+/// The small data of most figures: d = 20, N = 50, T = 1; g from perturbations alone, ε = 0.5.
+pub fn small_study() -> Result<Study> {
+    Study::new((20, 50, 50), 1.0, 0.5, Scenario::PerturbationOnly)
+}
+
+/// The quantile of |Y(z)| where z is a uniformly drawn test point and Y(z) ~ N(0, σ(z)²): bisection.
+fn mixture_quantile(sigma: &[f64], share: f64) -> f64 {
+    let below = |q: f64| sigma.iter().map(|s| erf(q / (s * 2.0_f64.sqrt()))).sum::<f64>() / sigma.len() as f64;
+    let (mut low, mut high) = (0.0, 10.0 * sigma.iter().fold(0.0_f64, |a, b| a.max(*b)));
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if below(middle) < share {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    0.5 * (low + high)
+}
+
+/// Median, 5 % and 95 % quantile of |Y(z)| with Var Y(z) = variance(z)/(m/2): antisymmetric pairs are m/2 independent ones.
+fn predicted(what: &str, variance: &[f64], widths: &[usize]) -> [Curve; 3] {
+    [0.5, 0.05, 0.95].map(|share| {
+        let at = |&m: &usize| {
+            let sigma: Vec<f64> = variance.iter().map(|v| (v / (0.5 * m as f64)).sqrt()).collect();
+            (m as f64, mixture_quantile(&sigma, share))
+        };
+        let label = if share == 0.5 { what.into() } else { format!("{what}: quantile {share}") };
+        let curve = Curve::line(Role::Theory, None, label, &widths.iter().map(at).collect::<Vec<_>>());
+        if share == 0.5 { curve } else { curve.explained_elsewhere() }
+    })
+}
+
+/// Per width the mean of `ratios`, one per network, with a 95 % interval; widths with few networks, whose interval would
+/// fill the panel, are left out.
+fn means(ratios: &Measured) -> Vec<CurvePoint> {
+    let groups = ratios.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() >= 32 || ratios.len() < 100);
+    groups
+        .map(|group| {
+            let of_width: Vec<f64> = group.iter().map(|p| p.1).collect();
+            CurvePoint { x: group[0].0, y: mean(&of_width), band: Some(mean_interval(&of_width, 0.05)) }
+        })
+        .collect()
+}
+
+/// Values: |f_T − T·F| over almost five decades of width, with the predicted distribution.
+pub fn function(directory: &Path, effort: Effort) -> Result<()> {
+    let study = small_study()?;
+    let widths = effort.widths(6, 22, 2);
+    let variance = kernel_variance(&study.data.train, SLOPE, &study.data.test, FOURTH_MOMENT)?;
+    let variance: Vec<f64> = variance.iter().map(|v| study.time.powi(2) * v).collect();
+    let (mut pooled, mut per_network, mut ratios) = (Measured::new(), Measured::new(), Measured::new());
+    for &width in &widths {
+        for index in 0..effort.networks(width, 24, 8) {
+            let (m, deviation) = (width as f64, study.function_deviation(width, index)?);
+            let squares: Vec<f64> = deviation.iter().zip(&variance).map(|(v, var)| v * v * 0.5 * m / var).collect();
+            ratios.push((m, mean(&squares)));
+            per_network.push((m, root_mean_square(&deviation)));
+            pooled.extend(deviation.iter().map(|v| (m, v.abs())));
+        }
+    }
+    let label = format!("networks: median, 5–95 % band; {}", slope(&per_network));
+    let mut values = vec![Curve::measured(0, label, bands(&pooled))];
+    values.extend(predicted("theory, nothing fitted: N(0, T² Var X/(m/2))", &variance, &widths));
+    let ratios = means(&ratios);
+    let shown: Vec<usize> = ratios.iter().map(|p| p.x as usize).collect();
+    let constants = vec![
+        Curve::measured(0, "networks (32 or more): mean, its 95 % interval", ratios),
+        level(None, "theory: 1", 1.0, &shown),
+    ];
+    let constants = Panel {
+        y_range: Some((0.0, 2.0)),
+        ..panel("The constant", "(f_T − T·F)² / (T² Var X/(m/2))", false, constants)
+    };
+    let values = panel("Function values", "|f_T(z) − T·F(z)|", true, values);
+    write("function", vec![values, constants], directory)
+}
+
+/// Gradients, directions, and g: what the networks of one run of widths deviate by.
+pub fn gradient_and_g(directory: &Path, effort: Effort) -> Result<()> {
+    let study = small_study()?;
+    let widths = effort.widths(6, 17, 1);
+    let mut all = Vec::new();
+    for &width in &widths {
+        for index in 0..effort.networks(width, 21, 16) {
+            all.push((width as f64, study.deviations(width, index)?));
+        }
+    }
+    let gradient: Measured = all.iter().map(|(m, d)| (*m, d.gradient)).collect();
+    let direction: Measured = all.iter().map(|(m, d)| (*m, d.direction)).collect();
+    let g: Measured = all.iter().map(|(m, d)| (*m, root_mean_square(&d.perturbed))).collect();
+    let pooled = all.iter().flat_map(|(m, d)| d.perturbed.iter().map(move |v| (*m, v.abs())));
+
+    let curve = measured(0, "median, 5–95 % band", &gradient);
+    let guides = [
+        guide("slope −1/4, the rate of theory", -0.25, (1.5, 9.0), &curve),
+        guide("slope −1/2", -0.5, (0.7, 1.5), &curve),
+    ];
+    let gradients = panel("Gradients", "‖∇f_T − T·∇F‖", true, [curve].into_iter().chain(guides).collect());
+    let curve = measured(1, "median, 5–95 % band", &direction);
+    let guides = [
+        guide("slope −1/2, the rate of theory", -0.5, (2.0, 9.0), &curve),
+        guide("slope −1", -1.0, (0.5, 1.5), &curve),
+    ];
+    let directions =
+        panel("Directions of perturbations", "1 − cos(∇f_T, ∇F)", true, [curve].into_iter().chain(guides).collect());
+    write("gradient", vec![gradients, directions], directory)?;
+
+    let label = format!("networks: median, 5–95 % band; {}", slope(&g));
+    let mut curves = vec![Curve::measured(2, label, bands(&pooled.collect::<Measured>()))];
+    let variance = kernel_variance(&study.perturbed, SLOPE, &study.data.test, FOURTH_MOMENT)?;
+    let variance: Vec<f64> = variance.iter().map(|v| study.time_perturbed.powi(2) * v).collect();
+    curves.extend(predicted("theory, nothing fitted, if ∇f_T were exactly T·∇F", &variance, &widths));
+    write("perturbed", vec![panel("The network trained on perturbations", "|g(z) − T'·G(z)|", true, curves)], directory)
+}
+
+/// Which vector is the limit direction: distances of (∇f_T − ∇f_0)/T to v and to ∇F.
+pub fn limit_direction(directory: &Path, effort: Effort) -> Result<()> {
+    let study = Study::new((3, 20, 10), 0.3, 0.5, Scenario::PerturbationOnly)?;
+    let widths = effort.widths(6, 22, 2);
+    let (mut to_sum, mut to_gradient) = (Measured::new(), Measured::new());
+    for &width in &widths {
+        for index in 0..effort.networks(width, 23, 6) {
+            let f = study.train_f(Initialisation::Antisymmetric, width, index)?;
+            let distance = |limit: &DMatrix<f64>| column_distance(trained_gradients(&f), limit) / study.time;
+            to_sum.push((width as f64, distance(&study.weighted_sums)));
+            to_gradient.push((width as f64, distance(&study.gradients)));
+        }
+    }
+    let boundary = column_distance(&study.gradients, &study.weighted_sums) / study.time;
+    let to_gradient = measured(0, "to ∇F = v + b", &to_gradient);
+    let curves = vec![
+        Curve::measured(1, "to the weighted sum v: median, 5–95 % band", bands(&to_sum)),
+        to_gradient.clone(),
+        level(None, format!("theory: ‖b‖ = {boundary:.4}, where the distance to v ends"), boundary, &widths),
+        guide("slope −1/4, the rate of theory", -0.25, (0.6, 9.0), &to_gradient),
+    ];
+    let y_label = "distance from (∇f_T − ∇f₀)/T";
+    write("limit-direction", vec![panel("Which direction is the limit?", y_label, true, curves)], directory)
+}
+
+/// Agreement of sgn f and sgn g against width under both initialisations, at a short and at a longer time.
+pub fn agreement_figure(directory: &Path, effort: Effort) -> Result<()> {
+    let mut panels = Vec::new();
+    for time in [1.0, 4.0] {
+        let study = Study::new((20, 50, 200), time, 0.5, Scenario::PerturbationOnly)?;
+        let widths = effort.widths(6, 16, 2);
+        let (mut antisymmetric, mut standard) = (Measured::new(), Measured::new());
+        for &width in &widths {
+            for index in 0..effort.networks(width, 20, 16) {
+                antisymmetric.push((width as f64, study.deviations(width, index)?.agreement));
+                standard.push((width as f64, study.standard_agreement(width, index)?));
+            }
+        }
+        let limit = agreement(&study.change_f, &study.change_g);
+        let sampled = standard_prediction(&study, if effort.quick { 20 } else { 400 })?;
+        let at = |share| quantile(&sampled, share);
+        let curves = vec![
+            Curve::measured(0, "antisymmetric (f₀ = 0): median, 5–95 % band", bands(&antisymmetric)),
+            level(Some(0), format!("theory: agreement of F and G, {limit:.3}"), limit, &widths),
+            Curve::measured(1, "standard (f₀ of size 1): median, 5–95 % band", bands(&standard)),
+            level(
+                Some(1),
+                format!("theory: Gaussian f₀, ∇f₀, g₀; median {:.3}, 5 and 95 %", at(0.5)),
+                at(0.5),
+                &widths,
+            ),
+            level(Some(1), "theory: 5 % quantile", at(0.05), &widths).explained_elsewhere(),
+            level(Some(1), "theory: 95 % quantile", at(0.95), &widths).explained_elsewhere(),
+        ];
+        let title = format!("Agreement at T = T' = {time}");
+        panels.push(Panel {
+            y_range: Some((0.2, 1.0)),
+            ..panel(&title, "share of test points with sgn f = sgn g", false, curves)
+        });
+    }
+    write("agreement", panels, directory)
+}
+
+/// The law of the agreement at infinite width under standard initialisation: f = f_0 + T·F and g = g_0 + T'·G, where G
+/// comes from perturbations along ∇f_0 + T·∇F, and (f_0, ∇f_0), g_0 are sampled from their exact Gaussian limits.
+fn standard_prediction(study: &Study, samples: usize) -> Result<Vec<f64>> {
+    let (points, test) = (study.data.train.points(), &study.data.test);
+    let process = InitialProcess::new(points, test);
+    let (of_f, of_g) = (Streams::new(SEED, "process/f"), Streams::new(SEED, "process/g"));
+    let predictor = Predictor::identity(&study.data.train, SLOPE, study.time)?;
+    let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<f64>>();
+    (0..samples)
+        .map(|index| {
+            let (f_0, gradients) = process.sample(&of_f, index);
+            let (g_0, _) = process.sample(&of_g, index);
+            let (epsilon, scenario) = (study.epsilon, study.scenario);
+            let set = limit_training_set(&predictor, points, &study.targets, epsilon, scenario, Some(&gradients))?;
+            let change = Predictor::identity(&set, SLOPE, study.time_perturbed)?.values(test)?;
+            Ok(agreement(&sum(&f_0, &study.change_f), &sum(&g_0, &change)))
+        })
+        .collect()
+}

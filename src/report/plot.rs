@@ -1,0 +1,408 @@
+//! Figures: log-log panels with bands, predictions and bounds, written as SVG, PNG and CSV.
+//!
+//! A thin layer over `kuva` that fixes what all figures of the project share. Colours are those of Okabe and Ito, which
+//! survive colour blindness; every series also has its own marker, and every kind of curve its own dash, so that the
+//! figures survive grey printing as well. Fonts are chosen for a figure shown at 440 points per panel.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kuva::backend::svg::SvgBackend;
+use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
+use kuva::plot::scatter::MarkerShape;
+use kuva::plot::{BandPlot, LinePlot, ScatterPlot};
+use kuva::render::layout::{Layout, TickFormat};
+use kuva::render::plots::Plot;
+
+use crate::data::write_atomically;
+use crate::error::{Error, Result};
+
+/// Blue, vermilion, green, orange, purple, sky blue (Okabe and Ito).
+const COLOURS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"];
+const MARKERS: [MarkerShape; 6] = [
+    MarkerShape::Circle,
+    MarkerShape::Square,
+    MarkerShape::Triangle,
+    MarkerShape::Diamond,
+    MarkerShape::TriangleDown,
+    MarkerShape::Pentagon,
+];
+const BLACK: &str = "#000000";
+const GREY: &str = "#808080";
+
+/// Logical size of a panel; PNG files have twice as many pixels.
+const PANEL_WIDTH: f64 = 560.0;
+const PLOT_HEIGHT: f64 = 430.0;
+const LEGEND_LINE: f64 = 22.0;
+const UNUSED_BELOW: f64 = 24.0;
+
+/// What a curve is, which decides how it is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Measured on networks: markers joined by a solid line, with a band if there is one.
+    Measured,
+    /// Computed from theory, no constant fitted: dashed.
+    Theory,
+    /// A proved bound: dash-dotted.
+    Bound,
+    /// A line to compare slopes with; its height means nothing: thin, grey, dotted.
+    Guide,
+}
+
+/// A point of a curve; `band` encloses the stated share of networks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurvePoint {
+    /// Abscissa.
+    pub x: f64,
+    /// Ordinate: the median for measured curves.
+    pub y: f64,
+    /// Lower and upper end of the band.
+    pub band: Option<(f64, f64)>,
+}
+
+/// One curve with its entry in the legend.
+#[derive(Debug, Clone)]
+pub struct Curve {
+    /// The legend's text: what it is, and the fitted slope with its interval if there is one.
+    pub label: String,
+    /// How it is drawn.
+    pub role: Role,
+    /// Which colour and marker; curves about one quantity share it. `None` is black.
+    pub colour: Option<usize>,
+    /// Whether it has an entry in the legend of its own; the label stands in the table in any case.
+    pub in_legend: bool,
+    /// The points, in order.
+    pub points: Vec<CurvePoint>,
+}
+
+impl Curve {
+    /// A curve without band.
+    #[must_use]
+    pub fn line(role: Role, colour: Option<usize>, label: impl Into<String>, points: &[(f64, f64)]) -> Self {
+        let points = points.iter().map(|&(x, y)| CurvePoint { x, y, band: None }).collect();
+        Curve { label: label.into(), role, colour, in_legend: true, points }
+    }
+
+    /// Medians with a band.
+    #[must_use]
+    pub fn measured(colour: usize, label: impl Into<String>, points: Vec<CurvePoint>) -> Self {
+        Curve { label: label.into(), role: Role::Measured, colour: Some(colour), in_legend: true, points }
+    }
+
+    /// The same without an entry in the legend, because another curve's entry explains it.
+    #[must_use]
+    pub fn explained_elsewhere(mut self) -> Self {
+        self.in_legend = false;
+        self
+    }
+
+    fn shade(&self) -> &'static str {
+        match (self.role, self.colour) {
+            (Role::Guide, _) => GREY,
+            (_, None) => BLACK,
+            (_, Some(index)) => COLOURS[index % COLOURS.len()],
+        }
+    }
+
+    fn marker(&self) -> MarkerShape {
+        MARKERS[self.colour.unwrap_or(0) % MARKERS.len()]
+    }
+
+    fn dashes(&self) -> Option<&'static str> {
+        match self.role {
+            Role::Measured => None,
+            Role::Theory => Some("9 5"),
+            Role::Bound => Some("11 4 2 4"),
+            Role::Guide => Some("2 4"),
+        }
+    }
+
+    fn legend_entry(&self) -> LegendEntry {
+        let shape = match self.role {
+            Role::Measured => LegendShape::Marker(self.marker()),
+            _ => LegendShape::Line,
+        };
+        let dasharray = self.dashes().map(Into::into);
+        LegendEntry { label: self.label.clone(), color: self.shade().into(), shape, dasharray }
+    }
+
+    fn draw(&self, plots: &mut Vec<Plot>) {
+        let pairs = || self.points.iter().map(|p| (p.x, p.y)).collect::<Vec<_>>();
+        let mut line = LinePlot::new().with_data(pairs()).with_color(self.shade());
+        line = line.with_stroke_width(if self.role == Role::Guide || !self.in_legend { 1.5 } else { 2.0 });
+        if let Some(dashes) = self.dashes() {
+            line = line.with_line_style(kuva::plot::line::LineStyle::Custom(dashes.into()));
+        }
+        plots.push(line.into());
+        if self.role == Role::Measured {
+            let markers = ScatterPlot::new().with_data(pairs()).with_color(self.shade());
+            plots.push(markers.with_marker(self.marker()).with_size(4.5).into());
+        }
+    }
+
+    fn draw_band(&self, plots: &mut Vec<Plot>) {
+        let banded: Vec<(f64, (f64, f64))> = self.points.iter().filter_map(|p| Some((p.x, p.band?))).collect();
+        if banded.len() > 1 {
+            let ends = |pick: fn(&(f64, f64)) -> f64| banded.iter().map(move |(_, band)| pick(band));
+            let band = BandPlot::new(banded.iter().map(|(x, _)| *x), ends(|b| b.0), ends(|b| b.1));
+            plots.push(band.with_color(self.shade()).with_opacity(0.2).into());
+        }
+    }
+}
+
+/// One pair of axes.
+#[derive(Debug, Clone)]
+pub struct Panel {
+    /// Title above the axes.
+    pub title: String,
+    /// Label of the horizontal axis, which is logarithmic.
+    pub x_label: String,
+    /// Label of the vertical axis.
+    pub y_label: String,
+    /// Whether the vertical axis is logarithmic.
+    pub log_y: bool,
+    /// Ends of the vertical axis; from the data if `None`.
+    pub y_range: Option<(f64, f64)>,
+    /// The curves, in the order of the legend.
+    pub curves: Vec<Curve>,
+}
+
+impl Panel {
+    fn span(&self, values: impl Fn(&CurvePoint) -> [f64; 3]) -> (f64, f64) {
+        let all = self.curves.iter().flat_map(|curve| &curve.points).flat_map(values);
+        all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+    }
+
+    fn legend_curves(&self) -> impl Iterator<Item = &Curve> {
+        self.curves.iter().filter(|curve| curve.in_legend)
+    }
+
+    fn layout(&self, plots: &[Plot], legend_lines: usize) -> Layout {
+        let (low_x, high_x) = self.span(|p| [p.x; 3]);
+        let (low_y, high_y) = self.y_range.unwrap_or_else(|| {
+            let (low, high) = self.span(|p| p.band.map_or([p.y; 3], |(a, b)| [a, b, p.y]));
+            if self.log_y { (low / 1.3, high * 1.3) } else { (low, high) }
+        });
+        // Panels beside each other get legends of equal height, so that their axes are level.
+        let mut legend: Vec<LegendEntry> = self.legend_curves().map(Curve::legend_entry).collect();
+        let blank =
+            || LegendEntry { label: " ".into(), color: "#FFFFFF".into(), shape: LegendShape::Line, dasharray: None };
+        legend.resize_with(legend_lines, blank);
+        let layout = Layout::auto_from_plots(plots)
+            .with_log_x()
+            .with_title(&self.title)
+            .with_x_label(&self.x_label)
+            .with_y_label(&self.y_label)
+            .with_x_axis_min(low_x / 1.3)
+            .with_x_axis_max(high_x * 1.3)
+            .with_y_axis_min(low_y)
+            .with_y_axis_max(high_y)
+            .with_x_tick_format(TickFormat::Custom(Arc::new(power_of_ten)))
+            .with_title_size(17)
+            .with_label_size(16)
+            .with_tick_size(14)
+            .with_body_size(14)
+            .with_legend_entries(legend)
+            .with_legend_position(LegendPosition::OutsideBottomColumns)
+            .with_legend_col_limit(1)
+            .with_legend_box(false)
+            .with_width(PANEL_WIDTH)
+            .with_height(PLOT_HEIGHT + LEGEND_LINE * legend_lines as f64);
+        if self.log_y {
+            // Up to three decades have ticks at 1, 2 and 5, which read best as plain numbers.
+            let decades = high_y.log10().ceil() - low_y.log10().floor();
+            let format = if decades <= 3.0 && low_y > 1e-4 { plain } else { power_of_ten };
+            layout.with_log_y().with_y_tick_format(TickFormat::Custom(Arc::new(format)))
+        } else {
+            layout
+        }
+    }
+}
+
+/// A figure of one or more panels side by side.
+#[derive(Debug, Clone)]
+pub struct Figure {
+    /// Its name: files are called `name.svg`, `name.png` and `name.csv`.
+    pub name: String,
+    /// The panels, from left to right.
+    pub panels: Vec<Panel>,
+}
+
+impl Figure {
+    /// Writes SVG, PNG and CSV into an existing directory, each whole or not at all; returns their paths.
+    ///
+    /// # Errors
+    /// No panel; a panel without curves or a curve without points; a coordinate that its axis cannot show; a directory
+    /// that cannot be written to.
+    pub fn write(&self, directory: &Path) -> Result<[PathBuf; 3]> {
+        self.check()?;
+        let path = |extension: &str| directory.join(format!("{}.{extension}", self.name));
+        let scene = self.scene();
+        let svg = SvgBackend::default().render_scene(&scene);
+        let png =
+            kuva::RasterBackend::new().with_scale(2.0).render_scene(&scene).map_err(|reason| self.refused(reason))?;
+        let paths = [path("svg"), path("png"), path("csv")];
+        write_atomically(&paths[0], svg.as_bytes())?;
+        write_atomically(&paths[1], &png)?;
+        write_atomically(&paths[2], self.csv(&paths[2])?.as_slice())?;
+        Ok(paths)
+    }
+
+    fn refused(&self, reason: String) -> Error {
+        Error::Drawing { figure: self.name.clone(), reason }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.panels.is_empty() {
+            return Err(self.refused("no panel; expected at least one".into()));
+        }
+        for panel in &self.panels {
+            if panel.curves.is_empty() {
+                return Err(self.refused(format!("panel \"{}\" has no curve; expected at least one", panel.title)));
+            }
+            for curve in &panel.curves {
+                if curve.points.is_empty() {
+                    return Err(self.refused(format!("curve \"{}\" has no point; expected at least one", curve.label)));
+                }
+                for (index, point) in curve.points.iter().enumerate() {
+                    let (low, high) = point.band.unwrap_or((point.y, point.y));
+                    let fits = |v: f64, log: bool| v.is_finite() && (!log || v > 0.0);
+                    for (value, log) in
+                        [(point.x, true), (point.y, panel.log_y), (low, panel.log_y), (high, panel.log_y)]
+                    {
+                        if !fits(value, log) {
+                            let expected = if log { "a positive finite number" } else { "a finite number" };
+                            let label = &curve.label;
+                            let reason = format!("curve \"{label}\": point {index} is at {value}; expected {expected}");
+                            return Err(self.refused(reason));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn scene(&self) -> kuva::render::render::Scene {
+        let legend_lines = self.panels.iter().map(|panel| panel.legend_curves().count()).max().unwrap_or(0);
+        let mut all_plots = Vec::new();
+        let mut layouts = Vec::new();
+        for panel in &self.panels {
+            let mut plots = Vec::new();
+            panel.curves.iter().for_each(|curve| curve.draw_band(&mut plots));
+            panel.curves.iter().for_each(|curve| curve.draw(&mut plots));
+            layouts.push(panel.layout(&plots, legend_lines));
+            all_plots.push(plots);
+        }
+        let figure = kuva::render::figure::Figure::new(1, self.panels.len())
+            .with_plots(all_plots)
+            .with_layouts(layouts)
+            .with_cell_size(PANEL_WIDTH, PLOT_HEIGHT + LEGEND_LINE * legend_lines as f64);
+        let figure = if self.panels.len() > 1 { figure.with_labels_lowercase() } else { figure };
+        let mut scene = figure.render();
+        // The space that kuva keeps below a legend, in case a title followed.
+        scene.height -= UNUSED_BELOW;
+        scene
+    }
+
+    /// The plotted data: one line per point.
+    fn csv(&self, path: &Path) -> Result<Vec<u8>> {
+        let failed = |e: csv::Error| Error::Io { path: path.into(), source: e.into() };
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["panel", "curve", "role", "x", "y", "band_low", "band_high"]).map_err(failed)?;
+        for panel in &self.panels {
+            for curve in &panel.curves {
+                for point in &curve.points {
+                    let (low, high) = match point.band {
+                        Some((low, high)) => (Some(low), Some(high)),
+                        None => (None, None),
+                    };
+                    let line = (&panel.title, &curve.label, curve.role, point.x, point.y, low, high);
+                    writer.serialize(line).map_err(failed)?;
+                }
+            }
+        }
+        writer.into_inner().map_err(|e| Error::Io { path: path.into(), source: e.into_error() })
+    }
+}
+
+/// A tick without an exponent, rid of rounding errors.
+fn plain(value: f64) -> String {
+    format!("{}", (value * 1e6).round() / 1e6)
+}
+
+/// 1000 → 10³, 0.02 → 2·10⁻²; plain between 0.1 and 50.
+fn power_of_ten(value: f64) -> String {
+    let exponent = value.log10().floor();
+    let mantissa = value / 10_f64.powf(exponent);
+    // A tick of a logarithmic axis is 1, 2 or 5 times a power of ten; rounding may put 0.9999… in the decade below.
+    let (mantissa, exponent) =
+        if mantissa > 9.5 { (1.0, exponent as i32 + 1) } else { (mantissa.round(), exponent as i32) };
+    if (-1..2).contains(&exponent) {
+        return format!("{}", mantissa * 10_f64.powi(exponent)).chars().take(6).collect();
+    }
+    let power = format!("10{}", superscript(exponent));
+    if mantissa == 1.0 { power } else { format!("{mantissa}·{power}") }
+}
+
+/// An integer as an exponent.
+fn superscript(value: i32) -> String {
+    let raise = |c: char| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        digit => char::from_u32('⁰' as u32 + digit.to_digit(10).unwrap_or(0)).unwrap_or(digit),
+    };
+    value.to_string().chars().map(raise).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(points: &[(f64, f64)]) -> Figure {
+        let curve = Curve::line(Role::Theory, None, "T·F, \"exact\"", points);
+        let panel = Panel {
+            title: "panel".into(),
+            x_label: "m".into(),
+            y_label: "|f − T·F|".into(),
+            log_y: true,
+            y_range: None,
+            curves: vec![curve],
+        };
+        Figure { name: "test".into(), panels: vec![panel] }
+    }
+
+    #[test]
+    fn all_three_files_are_written_and_the_table_reads_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let [svg, png, csv] = figure(&[(64.0, 0.5), (4096.0, 0.1)]).write(directory.path()).unwrap();
+        assert!(std::fs::read_to_string(svg).unwrap().trim_end().ends_with("</svg>"));
+        assert_eq!(std::fs::read(png).unwrap()[..8], *b"\x89PNG\r\n\x1a\n");
+        let mut reader = csv::Reader::from_path(csv).unwrap();
+        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.unwrap()).collect();
+        assert_eq!(rows.len(), 2);
+        assert_eq!((&rows[1][1], &rows[1][3], &rows[1][4], &rows[1][5]), ("T·F, \"exact\"", "4096.0", "0.1", ""));
+    }
+
+    #[test]
+    fn what_a_logarithmic_axis_cannot_show_is_refused_and_nothing_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let error = figure(&[(64.0, 1.0), (128.0, bad)]).write(directory.path()).unwrap_err();
+            assert!(error.to_string().contains("point 1"), "{error}");
+        }
+        assert!(figure(&[]).write(directory.path()).is_err());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        let missing = figure(&[(1.0, 1.0), (2.0, 1.0)]).write(&directory.path().join("none"));
+        assert!(matches!(missing, Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn ticks_read_as_powers_of_ten() {
+        let ticks = [1e3, 2e-3, 1e-10, 0.5, 10.0, 100.0];
+        assert_eq!(ticks.map(power_of_ten), ["10³", "2·10⁻³", "10⁻¹⁰", "0.5", "10", "10²"]);
+    }
+}
