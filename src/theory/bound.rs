@@ -5,6 +5,7 @@
 //! - [`geometry`]: what a data set contributes to the bounds, once for all widths and times (M3);
 //! - [`drift`]: mean (W5, W7) and second moment (W6) of the drift;
 //! - [`error`]: initial kernel (W4), trained network (W9), network at initialisation (W11);
+//! - [`target`]: random labels (G6), the offset of unbalanced targets (G7).
 //!
 //! All bounds on trained networks are for gradient flow of the identity loss. They are evaluated in double precision and
 //! not rounded outwards: what is returned may lie below the bound of the text by some hundred units of its last place.
@@ -14,12 +15,14 @@ pub mod drift;
 pub mod error;
 pub mod geometry;
 pub mod tail;
+pub mod target;
 
 pub use angle::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
 pub use drift::{drift_second_moment_bound, mean_drift_asymptotic_bound, mean_drift_bound};
 pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_error_bound};
 pub use geometry::{Geometry, velocity_range};
 pub use tail::{bernstein_deviation, chernoff_deviation};
+pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};
 
 use crate::error::{Error, Result};
 

@@ -133,7 +133,7 @@ pub fn initial_output_bound(
 }
 
 /// ln(events/δ).
-fn log_share(failure_probability: f64, events: f64) -> Result<f64> {
+pub(super) fn log_share(failure_probability: f64, events: f64) -> Result<f64> {
     if !(failure_probability > 0.0 && failure_probability < 1.0) {
         let (name, expected) = ("failure probability", "a number in (0, 1)");
         return Err(Error::Scalar { name, value: failure_probability, expected });
