@@ -5,12 +5,14 @@
 //! - [`geometry`]: what a data set contributes to the bounds, once for all widths and times (M3);
 //! - [`drift`]: mean (W5, W7) and second moment (W6) of the drift;
 //! - [`error`]: initial kernel (W4), trained network (W9), network at initialisation (W11);
-//! - [`target`]: random labels (G6), the offset of unbalanced targets (G7).
+//! - [`target`]: random labels (G6), the offset of unbalanced targets (G7);
+//! - [`certificate`]: the sign of g, given f (A2).
 //!
 //! All bounds on trained networks are for gradient flow of the identity loss. They are evaluated in double precision and
 //! not rounded outwards: what is returned may lie below the bound of the text by some hundred units of its last place.
 
 pub mod angle;
+pub mod certificate;
 pub mod drift;
 pub mod error;
 pub mod geometry;
@@ -18,6 +20,7 @@ pub mod tail;
 pub mod target;
 
 pub use angle::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
+pub use certificate::{Certificate, certificate_given_f};
 pub use drift::{drift_second_moment_bound, mean_drift_asymptotic_bound, mean_drift_bound};
 pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_error_bound};
 pub use geometry::{Geometry, velocity_range};
