@@ -4,14 +4,19 @@
 //! the exact tail is at most its share of the budget. True bounds are loose, so "never exceeded" alone proves little:
 //! the same networks must reject each bound when it is too small by a stated fault.
 
-use perturbation_learning::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, Readout};
-use perturbation_learning::problem::{Points, Slope, TrainingSet};
+use perturbation_learning::loss::StandardLoss;
+use perturbation_learning::network::{
+    FlowOutcome, GradientFlow, Initialisation, Neurons, Readout, adversarial_perturbations,
+};
+use perturbation_learning::problem::{Points, Scenario, Slope, TrainingSet};
 use perturbation_learning::random::{Streams, random_signs};
 use perturbation_learning::stats::budget::alpha;
 use perturbation_learning::stats::{quantile, rejection_count};
 use perturbation_learning::theory::bound::{
-    Geometry, NetworkLaw, ReadoutLaw, Tail, initial_output_bound, kernel_deviation_bound, network_error_bound,
+    Geometry, NetworkLaw, ReadoutLaw, Tail, certificate_given_f, initial_output_bound, kernel_deviation_bound,
+    network_error_bound,
 };
+use perturbation_learning::theory::perturbed_points;
 use rand_distr::{Distribution, StandardNormal};
 
 const SEED: u64 = 2410_23677;
@@ -19,8 +24,9 @@ const NETWORKS: u64 = 400;
 const WIDTH: usize = 200;
 const FAILURE: f64 = 0.05;
 
-/// 2 readouts × 2 initialisations × 2 times × 3 test points, with 3 bounds each, and a fourth for standard initialisation.
-const CASES: f64 = 84.0;
+/// 2 readouts × 2 initialisations × 2 times × 3 test points, with 3 bounds each, and a fourth for standard initialisation;
+/// 2 readouts for the certificate.
+const CASES: f64 = 86.0;
 
 fn points(purpose: &str, count: usize) -> Points {
     let mut rng = Streams::new(SEED, purpose).stream(0);
@@ -130,5 +136,50 @@ fn no_bound_is_exceeded_more_often_than_it_allows_and_every_bound_that_is_too_sm
                 claims.iter().for_each(|claim| check(claim, &outcomes));
             }
         }
+    }
+}
+
+/// A2: f is one trained network, its perturbations are what g is trained on; the event that any certified sign is wrong
+/// has probability at most δ over g. Fault: the certificate of a network that is 100 times too wide.
+#[test]
+fn certified_signs_of_g_are_those_of_f() {
+    let limit = rejection_count(NETWORKS, FAILURE, alpha("bounds at finite width") / CASES).unwrap();
+    let labels = random_signs(&Streams::new(SEED, "certificate/labels"), 12);
+    let train = TrainingSet::new(points("certificate/train", 12), labels).unwrap();
+    let (test, slope, time, width) = (points("certificate/test", 400), Slope::RELU, 0.2, 500);
+    for readout in [Readout::Gaussian, Readout::Rademacher] {
+        let draw = |name: &str, index| {
+            let streams = Streams::new(SEED, &format!("certificate/{readout:?}/{name} {index}"));
+            Neurons::draw(4, width, Initialisation::Antisymmetric, readout, streams).unwrap()
+        };
+        let flow = GradientFlow::new(&train, slope, time).unwrap().with_test(&test).unwrap().with_gradients();
+        let f = flow.run(&draw("f", 0)).unwrap();
+        let targets = random_signs(&Streams::new(SEED, "certificate/targets"), 12);
+        let (gradients, loss) = (f.gradients.unwrap(), StandardLoss::Identity);
+        let moves = adversarial_perturbations(&gradients, &f.train_values, &targets, &loss, 1.5).unwrap();
+        let moved = perturbed_points(train.points(), &moves, Scenario::PerturbationOnly).unwrap();
+        let perturbed = TrainingSet::new(moved, targets).unwrap();
+        let certified = |width| {
+            let law = law(width, Initialisation::Antisymmetric, readout);
+            certificate_given_f(&perturbed, slope, &test, &f.test_values, law, time, FAILURE).unwrap().certified
+        };
+        let (right, too_wide) = (certified(width), certified(100 * width));
+        let flow = GradientFlow::new(&perturbed, slope, time).unwrap().with_test(&test).unwrap().prepare();
+        let (mut wrong, mut wrong_if_wide) = (0, 0);
+        for index in 0..NETWORKS {
+            let g = flow.run(&draw("g", index)).unwrap().test_values;
+            let fails = |certified: &[bool]| (0..400).any(|z| certified[z] && g[z] * f.test_values[z] <= 0.0);
+            wrong += u64::from(fails(&right));
+            wrong_if_wide += u64::from(fails(&too_wide));
+        }
+        let count = |certified: &[bool]| certified.iter().filter(|c| **c).count();
+        println!(
+            "{readout:?}: {} of 400 points certified, {wrong} of {NETWORKS} networks wrong; too wide: {} points, {wrong_if_wide}",
+            count(&right),
+            count(&too_wide)
+        );
+        assert!(count(&right) > 0, "{readout:?}: the certificate is empty");
+        assert!(wrong < limit, "{readout:?}: {wrong} of {NETWORKS} (seed {SEED})");
+        assert!(wrong_if_wide >= limit, "{readout:?}: a certificate for too wide a network passes, {wrong_if_wide}");
     }
 }
