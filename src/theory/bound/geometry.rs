@@ -8,7 +8,7 @@ use crate::linalg::{Store, multiply_parallel, norm_squared, view};
 use crate::problem::{Points, Slope, TrainingSet};
 use crate::theory::{Kernel, Predictor, cross_gram, gram, kernel_variance};
 
-/// Range of velocities M3: "for all φ ∈ [γ,1]^N, V↓ ≤ Σ_k C_k φ_k ≤ V↑ with V↑ = κ₊ − γκ₋, V↓ = γκ₊ − κ₋, both attained".
+/// Range of velocities M3: "for all φ ∈ `[γ,1]^N`, V↓ ≤ Σ_k C_k φ_k ≤ V↑ with V↑ = κ₊ − γκ₋, V↓ = γκ₊ − κ₋, both attained".
 ///
 /// Inputs: `signed_gram` C_k(z) = y_k(⟨x_k,z⟩+1)/N for one z. Returns (V↓, V↑), in units of function change per unit of
 /// flow time. Tightness: attained by some φ; the largest of 3000 neurons reaches .80 (MNIST) and .94 (Fashion) of it.
