@@ -10,8 +10,9 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("gradient rate", 1e-7),
     ("direction rate", 1e-7),
     ("boundary term", 1e-7),
-    ("duals by Monte Carlo", 1e-7),
-    ("kernel variance by Monte Carlo", 1e-7),
+    ("duals by Monte Carlo", 9e-8),
+    ("kernel variance by Monte Carlo", 9e-8),
+    ("bounds at finite width", 1e-8),
 ];
 
 /// The false-alarm probability of a test.
@@ -31,7 +32,7 @@ mod tests {
     #[test]
     fn the_budget_adds_up_to_at_most_one_in_a_million_and_names_are_unique() {
         let total: f64 = BUDGET.iter().map(|row| row.1).sum();
-        // Ten rows of 10⁻⁷ add up to 10⁻⁶ with one rounding each.
+        // The rows add up to 9.9·10⁻⁷, with one rounding each.
         assert!(total <= 1e-6 * (1.0 + 16.0 * f64::EPSILON), "{total}");
         for (index, (name, _)) in BUDGET.iter().enumerate() {
             assert!(BUDGET[..index].iter().all(|row| row.0 != *name), "{name} twice");

@@ -1,5 +1,6 @@
 //! Closed forms of the infinite-width limit. Knows nothing of simulation.
 //!
+//! - [`bound`]: proved bounds at finite width, one function per inequality of `proofs/`;
 //! - [`dual`]: a pair of points: its angle, the duals of the activation, the tangent kernels;
 //! - [`kernel`]: the same as Gram matrices, fast;
 //! - [`predict`]: the trained function at any time and for any loss, its input gradient and the paper's weighted sum;
@@ -8,6 +9,7 @@
 //! - [`mod@reference`]: the two statistics that the authors' code computes.
 
 mod arctangent;
+pub mod bound;
 pub mod dual;
 pub mod fluctuation;
 pub mod kernel;

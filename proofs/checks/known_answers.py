@@ -1,0 +1,26 @@
+"""Known answers for the unit tests of src/theory/bound: bounds.py on a small fixed data set, W2 minimised on a dense grid."""
+import numpy as np
+import bounds
+from flow import setup
+def dense(F,var,b,n,t,rad):
+    """bounds.chernoff with 20001 values of lambda instead of 60"""
+    grid=np.linspace; np.linspace=lambda lo,hi,k: grid(lo,hi,20001)
+    try: return coarse(F,var,b,n,t,rad)
+    finally: np.linspace=grid
+coarse=bounds.chernoff; bounds.chernoff=dense
+def data():
+    """12 points, 5 test points in 3 dimensions, the same formula as in the unit tests"""
+    X=np.array([[1.5*np.sin(1.3*(3*n+c)+.4)+.2*np.cos(2.1*n) for c in range(3)] for n in range(12)])
+    y=np.array([1. if (n*5+2)%3!=0 else -1. for n in range(12)])
+    Z=np.array([[1.2*np.cos(.9*(3*n+c)+.1) for c in range(3)] for n in range(5)])
+    return X,y,Z
+if __name__=="__main__":
+    np.seterr(all='ignore'); show=lambda v:'['+', '.join('%.13e'%x for x in v)+']'
+    print('W2'); print(show([dense(.3,.8,2.5,500,7.,True),dense(.3,.8,2.5,500,7.,False),dense(-.4,.05,.1,20,3.,True),dense(-.4,.05,.1,20,3.,False)]))
+    D=setup(*data())
+    for g in (0.,.3):
+        for rad in (True,False):
+            B=bounds.all_bounds(D,g,.2,1000,rad,True,np.log(2/1e-3) if rad else np.log(4/1e-3)); C=bounds.all_bounds(D,g,.2,1000,rad,True,np.log(1/1e-3) if rad else np.log(2/1e-3),'one')
+            print('slope',g,'Rademacher' if rad else 'Gaussian')
+            for k in ('F','varB','eX','b1','self','pair','vR','ef'): print(' ',k,show(B[k]))
+            print('  ef, one tail',show(C['ef']))

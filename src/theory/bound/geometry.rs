@@ -1,0 +1,227 @@
+//! What a data set contributes to the width bounds, once for all widths, times and readouts.
+
+use nalgebra::DMatrix;
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::linalg::{Store, multiply_parallel, norm_squared, view};
+use crate::problem::{Points, Slope, TrainingSet};
+use crate::theory::{Kernel, Predictor, cross_gram, gram, kernel_variance};
+
+/// Range of velocities M3: "for all φ ∈ `[γ,1]^N`, V↓ ≤ Σ_k C_k φ_k ≤ V↑ with V↑ = κ₊ − γκ₋, V↓ = γκ₊ − κ₋, both attained".
+///
+/// Inputs: `signed_gram` C_k(z) = y_k(⟨x_k,z⟩+1)/N for one z. Returns (V↓, V↑), in units of function change per unit of
+/// flow time. Tightness: attained by some φ; the largest of 3000 neurons reaches .80 (MNIST) and .94 (Fashion) of it.
+#[must_use]
+pub fn velocity_range(signed_gram: &[f64], slope: Slope) -> (f64, f64) {
+    let plus: f64 = signed_gram.iter().map(|c| c.max(0.0)).sum();
+    let minus: f64 = signed_gram.iter().map(|c| (-c).max(0.0)).sum();
+    let g = slope.value();
+    (g * plus - minus, plus - g * minus)
+}
+
+/// The velocities of one point: its range, parts of it, and the density of its pre-activation at 0.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Site {
+    /// s = ‖A(x)‖.
+    pub std: f64,
+    /// p = 1/(√(2π) s).
+    pub density: f64,
+    /// V↓ and V↑ of M3.
+    pub range: (f64, f64),
+    /// v↓ = (V↓)₋ and v↑ = (V↑)₊.
+    pub down: f64,
+    pub up: f64,
+}
+
+impl Site {
+    fn new(point: &[f64], signed_gram: &[f64], slope: Slope) -> Self {
+        let std = (1.0 + norm_squared(point) / point.len() as f64).sqrt();
+        let density = 1.0 / ((2.0 * std::f64::consts::PI).sqrt() * std);
+        let range = velocity_range(signed_gram, slope);
+        Site { std, density, range, down: (-range.0).max(0.0), up: range.1.max(0.0) }
+    }
+
+    /// λ = v↑ + v↓: length of a flip window per unit of |a|·time (M4).
+    pub fn window(&self) -> f64 {
+        self.up + self.down
+    }
+
+    /// v̄ = max(v↑, v↓).
+    pub fn fastest(&self) -> f64 {
+        self.up.max(self.down)
+    }
+
+    /// v↑² + v↓².
+    pub fn squares(&self) -> f64 {
+        self.up * self.up + self.down * self.down
+    }
+}
+
+/// A data set, its test points and a slope, prepared for the bounds of `proofs/width.md`.
+///
+/// Equal training points are merged (their labels are summed; points whose labels cancel drop out): the bounds on the
+/// drift require it, because equal points cross zero together. Memory: three N × N and two N × M matrices. Cost: one
+/// arctangent per pair of points and the matrix products.
+#[derive(Debug)]
+pub struct Geometry {
+    pub(super) slope: Slope,
+    /// The merged training points.
+    pub(super) train: Vec<Site>,
+    /// |Σ y|·K_nn/N of the merged points: the force of a point on itself.
+    pub(super) own: Vec<f64>,
+    pub(super) test: Vec<Site>,
+    /// Whether a test point is one of the merged training points.
+    pub(super) is_training_point: Vec<bool>,
+    /// |C_j(x_k)| and θ_jk.
+    pub(super) sizes: DMatrix<f64>,
+    pub(super) angles: DMatrix<f64>,
+    /// |C_j(z)| and θ_jz, one column per test point.
+    pub(super) test_sizes: DMatrix<f64>,
+    pub(super) test_angles: DMatrix<f64>,
+    limit: Vec<f64>,
+    variance: Vec<f64>,
+}
+
+impl Geometry {
+    /// Prepares a training set and test points.
+    ///
+    /// # Errors
+    /// Test points of another dimension.
+    pub fn new(set: &TrainingSet, slope: Slope, test: &Points) -> Result<Self> {
+        set.points().same_dimension("test points", test)?;
+        let limit = Predictor::identity(set, slope, 1.0)?.values(test)?;
+        let variance = kernel_variance(set, slope, test, 1.0)?.into_iter().map(|v| v.max(0.0)).collect();
+        let (points, labels) = merge(set);
+        let scale = 1.0 / set.count() as f64;
+        let within = signed_gram(&points, &labels, scale, &points);
+        let towards = signed_gram(&points, &labels, scale, test);
+        let sites = |at: &Points, columns: &DMatrix<f64>| -> Vec<Site> {
+            let columns = columns.as_slice().par_chunks_exact(points.count());
+            columns.enumerate().map(|(j, column)| Site::new(at.point(j), column, slope)).collect()
+        };
+        let own = (0..points.count()).map(|n| within[(n, n)].abs()).collect();
+        let is_training_point = test.iter().map(|z| points.iter().any(|x| x == z)).collect();
+        Ok(Geometry {
+            slope,
+            train: sites(&points, &within),
+            own,
+            test: sites(test, &towards),
+            is_training_point,
+            sizes: within.abs(),
+            angles: angles(gram(Kernel::DerivativeDual, Slope::RELU, &points)),
+            test_sizes: towards.abs(),
+            test_angles: angles(cross_gram(Kernel::DerivativeDual, Slope::RELU, &points, test)),
+            limit,
+            variance,
+        })
+    }
+
+    /// F(z), the limit's change per unit of time (K2), for each test point.
+    #[must_use]
+    pub fn limit(&self) -> &[f64] {
+        &self.limit
+    }
+
+    /// Var B(z) of W1, B = φ'(u_z)·V(z) at initialisation, for each test point.
+    #[must_use]
+    pub fn variance(&self) -> &[f64] {
+        &self.variance
+    }
+
+    /// [b↓, b↑] of M3: the range of φ'(u_z)·V(z), for each test point.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<(f64, f64)> {
+        let g = self.slope.value();
+        self.test.iter().map(|z| (z.range.0.min(g * z.range.0), z.range.1.max(g * z.range.1))).collect()
+    }
+}
+
+/// Distinct points in the order of their first occurrence, with the sums of their labels; sums of 0 drop out, unless
+/// nothing else is left.
+fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
+    let mut first: std::collections::HashMap<Vec<u64>, usize> = std::collections::HashMap::new();
+    let mut groups: Vec<(usize, f64)> = Vec::new();
+    for (n, (point, label)) in set.points().iter().zip(set.labels()).enumerate() {
+        // Adding 0 makes −0 equal to +0, as they are as numbers.
+        let key = point.iter().map(|x| (x + 0.0).to_bits()).collect();
+        let group = *first.entry(key).or_insert(groups.len());
+        match groups.get_mut(group) {
+            Some((_, sum)) => *sum += label,
+            None => groups.push((n, *label)),
+        }
+    }
+    let everything_cancels = groups.iter().all(|(_, sum)| *sum == 0.0);
+    groups.retain(|(n, sum)| *sum != 0.0 || (everything_cancels && *n == 0));
+    let indices: Vec<usize> = groups.iter().map(|(n, _)| *n).collect();
+    (set.points().select(&indices), groups.iter().map(|(_, sum)| *sum).collect())
+}
+
+/// C_j(z) = y_j(⟨x_j,z⟩ + 1)/N: one column per z.
+fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DMatrix<f64> {
+    let (n, d) = (points.count(), points.input_dim());
+    let mut product = DMatrix::zeros(n, test.count());
+    let left = view(points.as_columns().as_slice(), d, n).transpose();
+    let right = view(test.as_columns().as_slice(), d, test.count());
+    multiply_parallel(product.as_mut_slice(), Store::Replace, 1.0, left, right);
+    for column in product.as_mut_slice().chunks_exact_mut(n) {
+        column.iter_mut().zip(labels).for_each(|(k, y)| *k = y * (*k + 1.0) * scale);
+    }
+    product
+}
+
+/// θ from the probability (π−θ)/(2π) that both of two pre-activations are positive; absolute error of a few ε, and
+/// exactly 0 for equal points.
+fn angles(mut both: DMatrix<f64>) -> DMatrix<f64> {
+    use std::f64::consts::PI;
+    both.iter_mut().for_each(|p| *p = (PI - 2.0 * PI * *p).max(0.0));
+    both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::theory::bound::tests::{assert_close, reference};
+
+    #[test]
+    fn known_answers_of_the_reference() {
+        // checks/known_answers.py, F and varB. The sums have twelve terms of size 1: a few 10⁻¹⁵ against values above 10⁻².
+        let (train, test) = reference();
+        let relu = Geometry::new(&train, Slope::RELU, &test).unwrap();
+        assert_close(relu.limit(), &F_RELU, 1e-12);
+        assert_close(relu.variance(), &VARB_RELU, 1e-12);
+        let leaky = Geometry::new(&train, Slope::new(0.3).unwrap(), &test).unwrap();
+        assert_close(leaky.limit(), &F_LEAKY, 1e-12);
+        assert_close(leaky.variance(), &VARB_LEAKY, 1e-12);
+    }
+
+    #[test]
+    fn corners_attain_the_range_of_velocities() {
+        let slope = Slope::new(0.25).unwrap();
+        let (low, high) = velocity_range(&[2.0, -3.0, 0.5], slope);
+        assert_eq!((low, high), (0.25 * 2.5 - 3.0, 2.5 - 0.25 * 3.0));
+    }
+
+    #[test]
+    fn equal_points_are_merged_and_cancelled_ones_dropped() {
+        let rows = |values: &[f64]| Points::from_rows("x", values.len(), 1, values.to_vec()).unwrap();
+        let set =
+            TrainingSet::new(rows(&[1.0, 0.0, 2.0, 1.0, 2.0, -0.0]), vec![1.0, 1.0, 1.0, 1.0, -1.0, 1.0]).unwrap();
+        let geometry = Geometry::new(&set, Slope::RELU, &rows(&[1.0, 2.0, 3.0])).unwrap();
+        // Left are x = 1 and x = 0, twice each: |Σy|K/N = 2·2/6 and 2·1/6.
+        assert_eq!(geometry.own, vec![4.0 / 6.0, 2.0 / 6.0]);
+        assert_eq!(geometry.is_training_point, vec![true, false, false]);
+        let cancelled = TrainingSet::new(rows(&[1.0, 1.0]), vec![1.0, -1.0]).unwrap();
+        let nothing = Geometry::new(&cancelled, Slope::RELU, &rows(&[1.0])).unwrap();
+        assert_eq!((nothing.limit()[0], nothing.ranges()[0]), (0.0, (0.0, 0.0)));
+    }
+
+    const F_RELU: [f64; 5] =
+        [-1.0843120841790e-01, 4.3606426150763e-01, -4.6132269139424e-02, 3.0887539089827e-01, 1.3723453804036e-01];
+    const VARB_RELU: [f64; 5] =
+        [2.5898361579147e-02, 2.1688424259455e-01, 2.0810766812321e-02, 1.1698899066706e-01, 3.4104195964636e-02];
+    const F_LEAKY: [f64; 5] =
+        [-1.5309674296441e-01, 5.1889794327246e-01, -9.3718402821308e-02, 3.5552054779055e-01, 1.5000122018246e-01];
+    const VARB_LEAKY: [f64; 5] =
+        [1.7288969045359e-02, 1.7174257377802e-01, 1.1740717313710e-02, 9.0532598003431e-02, 2.3752046683471e-02];
+}
