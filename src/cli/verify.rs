@@ -290,7 +290,7 @@ fn standard_table(report: &DataReport) -> Table {
 
 /// Two lines per claim: verdict and statement, then the numbers.
 fn claim_lines(report: &DataReport) -> String {
-    let mut text = String::new();
+    let mut text = format!("verdict    claim\n{}\n", "─".repeat(90));
     for claim in &report.claims {
         let verdict = match claim.verdict {
             verify::Verdict::Held => "held",
