@@ -178,7 +178,7 @@ impl PreparedFlow<'_> {
         let lanes: Vec<Result<(Totals, O)>> = (0..plan.lanes)
             .into_par_iter()
             .map_init(storage, |(block, scratch), lane| {
-                let (mut totals, mut observer) = (Totals::new(flow, sites), observer());
+                let (mut totals, mut observer) = (Totals::new(flow, sites, neurons.multiplicity()), observer());
                 for (first, size) in plan.blocks(lane) {
                     block.run(neurons, first, size)?;
                     observer.block(block);

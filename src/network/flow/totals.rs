@@ -162,7 +162,7 @@ impl TestPoints {
 }
 
 impl Totals {
-    pub fn new(flow: &GradientFlow<'_>, sites: &Sites) -> Self {
+    pub fn new(flow: &GradientFlow<'_>, sites: &Sites, multiplicity: usize) -> Self {
         let test_count = flow.test.map_or(0, Points::count);
         let gradient = if flow.gradients { (sites.stride - 1) * sites.train } else { 0 };
         Totals {
@@ -171,7 +171,8 @@ impl Totals {
             rate: Sums::new(sites.count),
             debt: Sums::new(sites.count),
             flips: vec![0; sites.train],
-            initial_gradient: vec![0.0; gradient],
+            // For antisymmetric pairs ∇f_0 ≡ 0: no sum, and no memory for it.
+            initial_gradient: vec![0.0; if multiplicity == 1 { gradient } else { 0 }],
             gradient: vec![0.0; gradient],
             weights: (Vec::new(), Vec::new()),
             events: 0,
@@ -308,6 +309,9 @@ impl Totals {
         let on_test = |values: &[f64]| values[sites.train..].to_vec();
         let gradient = |sums: &[f64]| {
             let d = sites.stride - 1;
+            if flow.gradients && sums.is_empty() {
+                return Some(DMatrix::zeros(d, sites.of_train.len()));
+            }
             flow.gradients
                 .then(|| DMatrix::from_fn(d, sites.of_train.len(), |row, n| sums[d * sites.of_train[n] + row]))
         };
