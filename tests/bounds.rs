@@ -4,6 +4,9 @@
 //! the exact tail is at most its share of the budget. True bounds are loose, so "never exceeded" alone proves little:
 //! the same networks must reject each bound when it is too small by a stated fault.
 
+mod common;
+
+use common::say;
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{
     FlowOutcome, GradientFlow, Initialisation, Neurons, Readout, adversarial_perturbations,
@@ -68,10 +71,10 @@ fn check(claim: &Claim, outcomes: &[FlowOutcome]) {
         let ratio = quantile(&seen, 1.0 - FAILURE) / claim.bound[z];
         let (count, faulty) =
             (exceedances(claim, outcomes, &claim.bound, z), exceedances(claim, outcomes, &claim.too_small, z));
-        println!(
+        say(format_args!(
             "{}, point {z}: {count} of {NETWORKS} exceed it (too small: {faulty}; reject at {limit}), quantile/bound {ratio:.2}",
             claim.name
-        );
+        ));
         assert!(count < limit, "{}: {count} of {NETWORKS} networks exceed the bound (seed {SEED})", claim.name);
         assert!(faulty >= limit, "{}: a bound that is too small passes, {faulty} (seed {SEED})", claim.name);
     }
@@ -173,11 +176,11 @@ fn certified_signs_of_g_are_those_of_f() {
             wrong_if_wide += u64::from(fails(&too_wide));
         }
         let count = |certified: &[bool]| certified.iter().filter(|c| **c).count();
-        println!(
+        say(format_args!(
             "{readout:?}: {} of 400 points certified, {wrong} of {NETWORKS} networks wrong; too wide: {} points, {wrong_if_wide}",
             count(&right),
             count(&too_wide)
-        );
+        ));
         assert!(count(&right) > 0, "{readout:?}: the certificate is empty");
         assert!(wrong < limit, "{readout:?}: {wrong} of {NETWORKS} (seed {SEED})");
         assert!(wrong_if_wide >= limit, "{readout:?}: a certificate for too wide a network passes, {wrong_if_wide}");

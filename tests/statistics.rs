@@ -4,6 +4,9 @@
 //! Student's interval; R is so large that the values' skewness changes the far tail by less than a factor of two.
 //! Every random number comes from a stream named after the test; a failure prints the seed.
 
+mod common;
+
+use common::say;
 use nalgebra::DMatrix;
 use perturbation_learning::network::{
     GradientFlow, Initialisation, Neurons, PreparedFlow, Readout, initial_gradients, outputs_streamed,
@@ -38,10 +41,10 @@ fn network(test: &str, index: usize, dim: usize, width: usize, init: Initialisat
 /// Asserts that the mean of independent values is `expected`, at the given error probability; returns the interval.
 fn assert_mean(what: &str, values: &[f64], expected: f64, error: f64) {
     let (low, high) = mean_interval(values, error);
-    println!(
+    say(format_args!(
         "{what}: mean {:.4} in [{low:.4}, {high:.4}], theory {expected:.4} (error probability {error:.0e})",
         mean(values)
-    );
+    ));
     assert!(low <= expected && expected <= high, "{what}: [{low}, {high}] misses {expected} (seed {SEED})");
 }
 
@@ -173,7 +176,7 @@ fn deviations_fall_at_the_predicted_rates() {
         ("direction rate", &all.direction, -0.5),
     ] {
         let fit = fit_two_powers(groups, leading, leading - 0.5).expect("positive variances");
-        println!(
+        say(format_args!(
             "{name}: {:.3} m^({leading}) + {:.3} m^({}), lack of fit {:.1} (p = {:.2}), leading term {:.0} standard errors from 0",
             fit.leading,
             fit.next,
@@ -181,7 +184,7 @@ fn deviations_fall_at_the_predicted_rates() {
             fit.lack_of_fit,
             fit.p_value,
             fit.leading / fit.leading_error
-        );
+        ));
         assert!(fit.holds(alpha(name)), "{name}: {fit:?} (seed {SEED})");
         for wrong in [leading - 0.5, leading + 0.5] {
             let refused = fit_two_powers(groups, wrong, wrong - 0.5).expect("positive variances");
