@@ -55,6 +55,50 @@ pub(crate) fn multiply_parallel(dst: &mut [f64], store: Store, alpha: f64, lhs: 
     });
 }
 
+/// The first `cols` columns of XᵀX, count × cols, for X = `columns` (stride × count): on and below the diagonal by products
+/// on all threads, above it mirrored.
+pub(crate) fn gram_columns(columns: &[f64], stride: usize, cols: usize) -> Vec<f64> {
+    let count = columns.len() / stride;
+    let all = view(columns, stride, count);
+    let mut gram = vec![0.0; count * cols];
+    if gram.is_empty() {
+        return gram;
+    }
+    gram.par_chunks_mut(count * PANEL).enumerate().for_each(|(panel, part)| {
+        let (first, cols) = (panel * PANEL, part.len() / count);
+        let (lhs, rhs) = (all.subcols(first, count - first).transpose(), all.subcols(first, cols));
+        multiply(view_mut(part, count, cols).subrows_mut(first, count - first), Store::Replace, 1.0, lhs, rhs);
+    });
+    mirror_lower(&mut gram, count, 0, cols);
+    gram
+}
+
+/// Copies the part below the diagonal of columns `first .. end` of a matrix with `count` rows to the part above it.
+/// `matrix` holds those columns.
+pub(crate) fn mirror_lower(matrix: &mut [f64], count: usize, first: usize, end: usize) {
+    if end - first <= PANEL {
+        for col in first..end {
+            for row in first..col {
+                matrix[(col - first) * count + row] = matrix[(row - first) * count + col];
+            }
+        }
+        return;
+    }
+    let middle = first + (end - first) / 2;
+    let (left, right) = matrix.split_at_mut((middle - first) * count);
+    let source = &*left;
+    right.par_chunks_mut(count * 16).enumerate().for_each(|(chunk, columns)| {
+        let first_col = middle + chunk * 16;
+        for row in first..middle {
+            let from = &source[(row - first) * count + first_col..][..columns.len() / count];
+            for (offset, value) in from.iter().enumerate() {
+                columns[offset * count + row] = *value;
+            }
+        }
+    });
+    rayon::join(|| mirror_lower(left, count, first, middle), || mirror_lower(right, count, middle, end));
+}
+
 /// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix, of which the lower triangle is read.
 ///
 /// The work is split for a fixed number of threads, so that the last bits do not depend on how many there are.
@@ -131,6 +175,22 @@ mod tests {
                 let exact: f64 = (0..inner).map(|k| lhs[k * rows + r] * rhs[c * inner + k]).sum();
                 // A product of inner dimension 5 errs by at most (5+2)ε Σ|·| ≤ 7ε·5·2, plus one rounding of the result.
                 assert!((dst[c * rows + r] - (1.0 + 2.0 * exact)).abs() <= 100.0 * f64::EPSILON);
+            }
+        }
+    }
+
+    #[test]
+    fn gram_columns_hold_all_inner_products() {
+        let (stride, count) = (3, 300);
+        let columns: Vec<f64> = (0..stride * count).map(|i| (i as f64 * 0.7).sin()).collect();
+        for cols in [0, 1, 128, 290, 300] {
+            let gram = gram_columns(&columns, stride, cols);
+            assert_eq!(gram.len(), count * cols);
+            for (col, values) in gram.chunks_exact(count).enumerate() {
+                for (row, value) in values.iter().enumerate() {
+                    let exact: f64 = (0..stride).map(|k| columns[row * stride + k] * columns[col * stride + k]).sum();
+                    assert!((value - exact).abs() <= 6.0 * f64::EPSILON);
+                }
             }
         }
     }

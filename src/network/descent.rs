@@ -10,9 +10,9 @@
 
 mod coupled;
 mod decoupled;
+mod gram;
 mod real;
-
-use rayon::prelude::*;
+mod sweep;
 
 use super::neurons::{Neurons, Weights};
 use super::plateau::Plateau;
@@ -176,6 +176,16 @@ impl Descent {
     }
 }
 
+/// (x_n, 1), stride × count.
+fn augmented<R: real::Real>(train: &TrainingSet) -> Vec<R> {
+    let mut augmented = Vec::with_capacity(train.count() * (train.input_dim() + 1));
+    for x in train.points().iter() {
+        augmented.extend(x.iter().map(|v| R::of(*v)));
+        augmented.push(R::of(1.0));
+    }
+    augmented
+}
+
 /// D_j: how far a unit gradient at step j alone carries a weight by the end, Σ_{i ≥ j} η_i β^{i−j}.
 fn impulse_responses(rates: &[f64], momentum: f64) -> Vec<f64> {
     let mut responses = rates.to_vec();
@@ -188,12 +198,6 @@ fn impulse_responses(rates: &[f64], momentum: f64) -> Vec<f64> {
 /// How far a constant unit gradient carries a weight.
 fn flow_time(rates: &[f64], momentum: f64) -> f64 {
     impulse_responses(rates, momentum).iter().sum()
-}
-
-/// Runs a function on every block of neurons of a fixed size and returns the results in order.
-fn blocks<T: Send>(width: usize, size: usize, run: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
-    let firsts: Vec<usize> = (0..width).step_by(size).collect();
-    firsts.into_par_iter().map(|first| run(first, size.min(width - first))).collect()
 }
 
 #[cfg(test)]
