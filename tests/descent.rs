@@ -226,7 +226,7 @@ fn the_fast_route_agrees_with_dense_products_in_every_regime() {
             (compared, worst) = (compared + 1, worst.max(error));
         }
     }
-    common::say(&format!(
+    common::say(format!(
         "{compared} descents by sign changes agree with dense products to {worst:.1e} of the largest weight"
     ));
 }

@@ -40,8 +40,8 @@ pub fn adversarial_perturbations(
     }
     let mut perturbations = gradients.clone();
     for (n, column) in perturbations.as_mut_slice().chunks_exact_mut(gradients.nrows()).enumerate() {
-        let scale = epsilon * signs[n] * targets[n] / norms[n];
-        column.iter_mut().for_each(|p| *p *= scale);
+        let (length, norm) = (epsilon * signs[n] * targets[n], norms[n]);
+        column.iter_mut().for_each(|p| *p = length * *p / norm);
     }
     Ok(perturbations)
 }

@@ -40,7 +40,7 @@ const ALONE_STEPS: usize = 128;
 /// Sign changes per neuron and step above which neurons walk together.
 const FREQUENT: f64 = 3.0;
 /// Bytes of state that are held at a time.
-const HELD_BYTES: usize = 1 << 28;
+const HELD_BYTES: usize = 1 << 26;
 /// Neurons per product.
 const BLOCK: usize = 32;
 /// Bytes of a Gram matrix that a cache shared by the cores keeps.
@@ -105,6 +105,10 @@ impl<R: Real> Problem<R> {
 
     /// Trains all neurons under a schedule of learning rates: the weights, and the loss before each step.
     pub fn run(&self, neurons: &Neurons, rates: &[f64]) -> Result<(Weights, Vec<f64>)> {
+        // A rate that is infinite in the type of the steps would move even the rows that stand for no sample.
+        if let Some(step) = rates.iter().position(|rate| !R::of(*rate).to_f64().is_finite()) {
+            return Err(Error::Diverged { what: "gradient descent", step, value: f64::INFINITY });
+        }
         let schedule = Schedule::new(rates, self.momentum_f64);
         let width = neurons.width();
         let held = (HELD_BYTES / (4 * self.count * size_of::<R>())).max(1);
@@ -219,7 +223,7 @@ impl<R: Real> Problem<R> {
             let task = Sweep {
                 count: self.count,
                 first,
-                gram: gram.map_or(&[], |gram| gram.from_tile(index * tiles)),
+                gram: gram.map_or(&[], |gram| gram.tiles_from(index * tiles)),
                 all_above: &self.all_above[first..],
                 weights: &self.weights[first..],
                 changes: &part.changes,

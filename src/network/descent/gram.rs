@@ -50,7 +50,7 @@ impl<R: Real> Gram<R> {
     }
 
     /// Tiles `first ..`, each `rows × count`.
-    pub fn from_tile(&self, first: usize) -> &[R] {
+    pub fn tiles_from(&self, first: usize) -> &[R] {
         &self.values[first * self.rows * self.count..]
     }
 }
@@ -107,7 +107,7 @@ mod tests {
                     Some(x) => x.iter().zip(&augmented[k * stride..]).map(|(a, b)| a * b).sum(),
                     None => 0.0,
                 };
-                let found = gram.from_tile(n / 64)[k * 64 + n % 64];
+                let found = gram.tiles_from(n / 64)[k * 64 + n % 64];
                 // Inner products of three numbers below 1.
                 assert!((found - exact).abs() <= 6.0 * f64::EPSILON, "{n}, {k}: {found} {exact}");
             }

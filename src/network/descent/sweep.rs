@@ -164,7 +164,7 @@ macro_rules! kernels {
                             sign * u + (if by_p < 0.0 { by_p } else { 0.0 }) + (if by_q < 0.0 { by_q } else { 0.0 });
                         let slack = SLACK * (sign * u + by_p.abs() + by_q.abs());
                         // Rows without movement (those beyond the last sample) stay.
-                        crossing += u64::from(!(worst > slack) && (by_p != 0.0 || by_q != 0.0));
+                        crossing += u64::from((worst <= slack || worst.is_nan()) && (by_p != 0.0 || by_q != 0.0));
                     }
                     if crossing > 0 {
                         return false;
