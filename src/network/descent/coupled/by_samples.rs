@@ -10,7 +10,7 @@ use crate::network::neurons::Weights;
 /// Chunks of samples: enough to share, few enough for efficient products and few gradients to add.
 const CHUNKS: usize = 8;
 /// Weights that are updated at a time.
-const WEIGHTS_AT_ONCE: usize = 1 << 12;
+const WEIGHTS_AT_ONCE: usize = 1 << 15;
 
 /// Some samples: what the network does to them, and what they want it to do.
 struct Chunk<R> {
