@@ -132,7 +132,11 @@ const NEVER_HAPPENS: [(&str, &str, &str); 21] = [
     ("src/experiment/learn.rs", "only called for descent", "private; its two callers match on descent"),
     ("src/linalg.rs", "a row for each column", "a panel's sums reach from its first column to the last row"),
     ("src/linalg.rs", "two is not zero", "a constant expression: it would fail to compile"),
-    ("src/network/descent/sweep.rs", "a tile's rows", "the slice was cut to this length in the same statement or above"),
+    (
+        "src/network/descent/sweep.rs",
+        "a tile's rows",
+        "the slice was cut to this length in the same statement or above",
+    ),
     ("src/network/descent/sweep.rs", "a tile's column", "the slice was cut to this length in the same statement"),
     ("src/network/descent/sweep.rs", "tiles have 8, 16, 32 or 64 rows", "`tile_rows` returns a power of two in 8 … 64"),
     (
