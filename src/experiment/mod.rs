@@ -2,7 +2,9 @@
 //!
 //! - [`learn`]: train f, perturb against f with random targets, train g on the perturbations, compare both with their
 //!   infinite-width limits;
+//! - [`certify`]: the signs of f and g, certified together before either is drawn;
 //! - [`verify`]: the same for growing widths and several networks each, with a verdict per claim.
 
+pub mod certify;
 pub mod learn;
 pub mod verify;

@@ -17,6 +17,9 @@ pub mod certificate;
 pub mod drift;
 pub mod error;
 pub mod geometry;
+pub mod gradient_enclosure;
+pub mod limit_enclosure;
+pub mod sampled;
 pub mod tail;
 pub mod target;
 
@@ -25,6 +28,11 @@ pub use certificate::{Certificate, certificate_given_f};
 pub use drift::{drift_second_moment_bound, mean_drift_asymptotic_bound, mean_drift_bound};
 pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_error_bound};
 pub use geometry::{Geometry, velocity_range};
+pub use gradient_enclosure::{
+    GradientEnclosure, GradientLaw, GradientSample, Interval, PairTruncation, gradient_enclosure, gradient_events,
+};
+pub use limit_enclosure::{LimitEnclosure, Perturbing, SignMargin, limit_enclosure};
+pub use sampled::{SampledDrift, Sampling, sampled_drift_bound, sampled_mean_bound, sampled_network_error_bound};
 pub use tail::{bernstein_deviation, chernoff_deviation};
 pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};
 

@@ -172,7 +172,7 @@ fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DM
 
 /// θ from the probability (π−θ)/(2π) that both of two pre-activations are positive; absolute error of a few ε, and
 /// exactly 0 for equal points.
-fn angles(mut both: DMatrix<f64>) -> DMatrix<f64> {
+pub(super) fn angles(mut both: DMatrix<f64>) -> DMatrix<f64> {
     use std::f64::consts::PI;
     both.iter_mut().for_each(|p| *p = (PI - 2.0 * PI * *p).max(0.0));
     both
