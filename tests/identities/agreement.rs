@@ -65,7 +65,7 @@ fn wide_networks_agree_where_their_limits_agree_and_differ_where_these_differ() 
         (0..200).filter(|&z| f_limit[z].abs() > 0.1 * f_size && g_limit[z].abs() > 0.1 * g_size).collect();
     let differing = clear.iter().filter(|&&z| f_limit[z] * g_limit[z] < 0.0).count();
     let mut mistakes = Vec::new();
-    for width in [1 << 5, 1 << 18] {
+    for width in [1 << 5, 1 << 16] {
         let f = trained(&train, &test, time, &draw("agreement/f", width, Initialisation::Antisymmetric));
         let gradients = f.gradients.as_ref().unwrap();
         let loss = StandardLoss::Identity;
@@ -76,7 +76,7 @@ fn wide_networks_agree_where_their_limits_agree_and_differ_where_these_differ() 
         mistakes.push(clear.iter().filter(wrong).count());
     }
     say(format_args!(
-        "agreement: F and G differ in sign at {differing} of {} points; f and g otherwise at {} (m = 32), {} (m = 2¹⁸)",
+        "agreement: F and G differ in sign at {differing} of {} points; f and g otherwise at {} (m = 32), {} (m = 2¹⁶)",
         clear.len(),
         mistakes[0],
         mistakes[1]

@@ -122,9 +122,9 @@ fn the_drift_of_one_sample_has_its_limit_and_keeps_its_bounds() {
         let mut distances = Vec::new();
         for width in [1e2, 1e4, 1e6] {
             let law = NetworkLaw::standard(width as usize, ReadoutLaw::Rademacher).unwrap();
-            let found = drift(x, z, slope, width, time, 240);
+            let found = drift(x, z, slope, width, time, 200);
             // The quadrature's own error, from a coarser grid.
-            let coarse = drift(x, z, slope, width, time, 120);
+            let coarse = drift(x, z, slope, width, time, 100);
             let error = (found.mean - coarse.mean).abs();
             let first = mean_drift_bound(&geometry, law, time).unwrap()[0];
             let second = drift_second_moment_bound(&geometry, law, time).unwrap()[0];
