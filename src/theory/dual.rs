@@ -27,6 +27,7 @@ pub struct Pair {
 }
 
 impl Pair {
+    //= D4@4f89269b
     /// The pair (x, z), evaluated coordinate by coordinate: O(d), and no cancellation however close x and z are.
     ///
     /// # Panics
@@ -71,6 +72,8 @@ impl Pair {
         self.augmented_product
     }
 
+    //= D1@97175bee
+    //= D2@843b7da3
     /// Derivative dual Φ = E φ'(u)φ'(v) = ((1+γ²)(π−θ) + 2γθ)/(2π) ∈ [γ, (1+γ²)/2].
     ///
     /// Both terms are non-negative and the supplement is a number of its own: relative error a few ε.
@@ -80,6 +83,8 @@ impl Pair {
         ((1.0 + g * g) * self.supplement + 2.0 * g * self.angle) / (2.0 * PI)
     }
 
+    //= D3@f2096504
+    //= K6@504f2fee
     /// Value dual Σ = E φ(u)φ(v) = γ(1+c) + (1−γ)² s s'(sin θ + (π−θ) cos θ)/(2π): the covariance of the output at
     /// initialisation. For γ = 0 with full relative accuracy; for γ > 0 the first term may cancel the second, and the
     /// error is a few ε of s s'.
@@ -99,12 +104,14 @@ impl Pair {
         self.cosine_part.abs() * tangent_excess(psi)
     }
 
+    //= K2@94516c8d
     /// Tangent kernel of hidden-layer training Θ = Φ·(⟨x,z⟩ + 1).
     #[must_use]
     pub fn ntk(&self, slope: Slope) -> f64 {
         self.derivative_dual(slope) * self.augmented_product
     }
 
+    //= K3@d7254348
     /// Tangent kernel with both layers trained, Θ + Σ, for the readout in NTK parameterisation (a_i = v_i/√m, v trained;
     /// that is, a readout learning rate of 1/m times the hidden one). In the parameterisation of the paper with equal
     /// learning rates the readout would contribute m·Σ instead.

@@ -13,13 +13,11 @@
 
 mod block;
 mod neuron;
-mod sample;
 mod sites;
 mod sliding;
 mod totals;
 
 pub use block::Block;
-pub use sample::{Moments, PairMoments, PairSampling, Truncation};
 pub use totals::FlowOutcome;
 
 use rayon::prelude::*;
@@ -113,6 +111,7 @@ impl<'a> GradientFlow<'a> {
         self
     }
 
+    //= K1@b4690933
     /// Runs the flow.
     ///
     /// # Errors

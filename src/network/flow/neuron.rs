@@ -50,6 +50,8 @@ pub(super) struct Neuron<'a> {
     pub first_flip: &'a mut [f64],
 }
 
+//= N2@064d315e
+//= M1@25975a58
 /// Integrates one neuron to `time`.
 ///
 /// # Errors
@@ -144,6 +146,7 @@ impl Flow<'_, '_> {
         self.now += step;
     }
 
+    //= M2@34ef9aa6
     /// Active site `n` has reached 0: it crosses, or joins the sliding set.
     fn cross(&mut self, n: usize) -> Result<()> {
         let first = &mut self.neuron.first_flip[n];

@@ -8,6 +8,7 @@ use crate::linalg::{Store, multiply_parallel, norm_squared, view};
 use crate::problem::{Points, Slope, TrainingSet};
 use crate::theory::{Kernel, Predictor, cross_gram, gram, kernel_variance};
 
+//= M3@0eb36093
 /// Range of velocities M3: "for all φ ∈ `[γ,1]^N`, V↓ ≤ Σ_k C_k φ_k ≤ V↑ with V↑ = κ₊ − γκ₋, V↓ = γκ₊ − κ₋, both attained".
 ///
 /// Inputs: `signed_gram` C_k(z) = y_k(⟨x_k,z⟩+1)/N for one z. Returns (V↓, V↑), in units of function change per unit of
@@ -195,6 +196,7 @@ mod tests {
         assert_close(leaky.variance(), &VARB_LEAKY, 1e-12);
     }
 
+    //= test M3@0eb36093
     #[test]
     fn corners_attain_the_range_of_velocities() {
         let slope = Slope::new(0.25).unwrap();
