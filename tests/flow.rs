@@ -1,7 +1,7 @@
 //! Exact gradient flow against slow, obviously right routes.
 
 use nalgebra::{DMatrix, DVector};
-use perturbation_learning::network::flow::{Block, Observer};
+use perturbation_learning::network::flow::{Block, Observer, PairSampling, Truncation};
 use perturbation_learning::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, Readout, Weights};
 use perturbation_learning::problem::{Points, Slope, TrainingSet};
 use perturbation_learning::random::Streams;
@@ -350,5 +350,83 @@ fn first_flip_times_match_a_dense_scan() {
                 }
             }
         }
+    }
+}
+
+/// A network is the mean of its pairs: with as many sampled pairs as the network has, sample means are the network.
+#[test]
+fn moments_of_sampled_pairs_are_those_of_the_network_that_they_form() {
+    let mut rng = Streams::new(7, "sampled pairs").stream(0);
+    let mut points = |count: usize| {
+        let values = (0..count * 3).map(|_| StandardNormal.sample(&mut rng)).collect();
+        Points::from_rows("x", count, 3, values).unwrap()
+    };
+    let (mut train, test) = (points(9), points(4));
+    // A duplicate, and one whose labels cancel.
+    train = train.select(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1]);
+    let set = TrainingSet::new(train, vec![1.0, 1.0, -1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0]).unwrap();
+    for (gamma, readout, time) in [(0.0, Readout::Rademacher, 0.7), (0.3, Readout::Gaussian, 4.0)] {
+        let slope = Slope::new(gamma).unwrap();
+        let streams = || Streams::new(7, "sampled pairs/neurons");
+        let centres = DMatrix::from_fn(3, 11, |row, n| (1.3 * (row + 3 * n) as f64).cos());
+        let sampling = PairSampling::new(&set, slope, time, &test, &centres).unwrap();
+        let pairs = 150;
+        let found = sampling.run(2 * pairs, pairs, readout, Truncation::NONE, streams()).unwrap();
+        let neurons = Neurons::draw(3, 2 * pairs, Initialisation::Antisymmetric, readout, streams()).unwrap();
+        let flow =
+            GradientFlow::new(&set, slope, time).unwrap().with_test(&test).unwrap().watch_test().with_gradients();
+        let network = flow.run(&neurons).unwrap();
+        let gradients = network.gradients.unwrap() / time;
+        assert_eq!((found.count, found.outside), (pairs, 0));
+        // Sums of 300 terms of size up to √m: a few hundred ε times a few tens.
+        let close = |a: f64, b: f64, what: &str| assert!((a - b).abs() < 1e-11 * (1.0 + b.abs()), "{what}: {a} {b}");
+        for z in 0..test.count() {
+            let drift = network.test_values[z] - time * network.initial_rate_test[z];
+            close(found.drift.mean[z], drift, "drift");
+            for n in 0..set.count() {
+                let along = gradients.column(n).dot(&nalgebra::DVectorView::from_slice(test.point(z), 3));
+                close(found.along_test.mean[(z, n)], along, "along a test point");
+            }
+        }
+        for n in 0..set.count() {
+            let (gradient, centre) = (gradients.column(n), centres.column(n).normalize());
+            let point = nalgebra::DVectorView::from_slice(set.points().point(n), 3);
+            close(found.along_point.mean[n], gradient.dot(&point), "along its point");
+            close(found.along_centre.mean[n], gradient.dot(&centre), "along its centre");
+        }
+        // Mean squares and the vectors' halves against single pairs, which are networks of two neurons.
+        let weights = neurons.weights();
+        let mut square = DMatrix::<f64>::zeros(test.count(), set.count());
+        let mut across = vec![0.0; set.count()];
+        let mut halves = [DMatrix::<f64>::zeros(3, set.count()), DMatrix::zeros(3, set.count())];
+        for pair in 0..pairs {
+            let hidden = weights.hidden()[8 * pair..][..8].to_vec();
+            let given = Weights::from_augmented(3, hidden, weights.readout()[2 * pair..][..2].to_vec()).unwrap();
+            // χ = (n_c/T)·Σ over the pair of aφ'w, and the gradient of the pair alone is that sum.
+            let flow = GradientFlow::new(&set, slope, time).unwrap().with_gradients();
+            let outcome = flow.run(&Neurons::given(given)).unwrap();
+            let chi = outcome.gradients.unwrap() * (pairs as f64 / time);
+            for n in 0..set.count() {
+                let (chi, centre) = (chi.column(n), centres.column(n).normalize());
+                for z in 0..test.count() {
+                    let along = chi.dot(&nalgebra::DVectorView::from_slice(test.point(z), 3));
+                    square[(z, n)] += along * along / pairs as f64;
+                }
+                let off = chi - centre.scale(chi.dot(&centre));
+                across[n] += off.norm_squared() / pairs as f64;
+                let mut half = halves[usize::from(pair >= pairs / 2)].column_mut(n);
+                half += off / (pairs / 2) as f64;
+            }
+        }
+        for n in 0..set.count() {
+            close(found.across_centre.mean[n], across[n], "across its centre");
+            close(found.halves.0[n], halves[0].column(n).dot(&halves[1].column(n)), "halves");
+            close(found.halves.1[n], halves[0].column(n).norm(), "first half");
+            for z in 0..test.count() {
+                close(found.along_test.square[(z, n)], square[(z, n)], "square along a test point");
+            }
+        }
+        let tight = Truncation { projection: 1.0, norm_squared: 1.0, readout: 2.0 };
+        assert!(sampling.run(2 * pairs, pairs, readout, tight, streams()).unwrap().outside > 0);
     }
 }

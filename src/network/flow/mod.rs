@@ -13,11 +13,13 @@
 
 mod block;
 mod neuron;
+mod sample;
 mod sites;
 mod sliding;
 mod totals;
 
 pub use block::Block;
+pub use sample::{Moments, PairMoments, PairSampling, Truncation};
 pub use totals::FlowOutcome;
 
 use rayon::prelude::*;
