@@ -45,6 +45,8 @@ mod lab;
 mod oracle;
 #[path = "power/program.rs"]
 mod program;
+#[path = "power/rate.rs"]
+mod rate;
 #[path = "power/theory.rs"]
 mod theory;
 
@@ -174,8 +176,13 @@ fn wrong_directions_are_rejected_by_differences_of_the_limit() {
 
 #[test]
 fn wrong_directions_are_rejected_by_trained_networks() {
-    let instrument = TrainedGradient { lab: Lab::new(), networks: 60, width: 1 << 15, time: 0.3 };
+    let instrument = TrainedGradient { lab: Lab::new(), networks: 240, width: 1 << 13, time: 0.15 };
     examine(&instrument, GRADIENT);
+}
+
+#[test]
+fn a_wrong_rate_of_the_gradient_is_rejected_by_networks_of_four_widths() {
+    rate::examine_rate();
 }
 
 const INPUTS: &[Fault] = &[
@@ -220,7 +227,7 @@ fn wrong_flows_are_rejected_by_descent_with_shrinking_steps() {
 #[test]
 fn wrong_bounds_on_the_initial_kernel_are_rejected_by_exceedances() {
     bounds::examine_kernel();
-    bounds::examine_pairs();
+    bounds::examine_union();
     bounds::examine_attained();
 }
 
@@ -253,12 +260,13 @@ fn every_fault_is_judged_by_an_instrument() {
         TRAINED,
         SQUARED_LOSS,
         GRADIENT,
+        rate::RATE,
         INPUTS,
         TARGETS,
         PAIR,
         FLOW,
         bounds::KERNEL,
-        bounds::PAIRS,
+        bounds::UNION,
         bounds::ATTAINED,
         bounds::ERROR,
         bounds::START,

@@ -23,6 +23,7 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("power: second network given the first", 2e-8),
     ("power: bounds at finite width", 2e-8),
     ("power: drift", 2e-8),
+    ("power: rate of the gradient", 1e-8),
 ];
 
 /// The false-alarm probability of a test.

@@ -5,12 +5,14 @@ use perturbation_learning::network::{GradientFlow, Neurons, Weights, outputs};
 use perturbation_learning::problem::{Points, Scenario, Slope, TrainingSet};
 use perturbation_learning::random::Streams;
 use perturbation_learning::stats::budget::alpha;
+use perturbation_learning::stats::mean;
 use perturbation_learning::theory::Predictor;
+use perturbation_learning::theory::bound::{Geometry, mean_drift_bound};
 use rayon::prelude::*;
 
 use crate::evidence::Evidence;
 use crate::instrument::Instrument;
-use crate::lab::{Attack, DIM, First, Lab, PAIRED_GAUSSIAN, Recipe, SEED, STANDARD, streams};
+use crate::lab::{Attack, DIM, First, Lab, PAIRED, PAIRED_GAUSSIAN, Recipe, SEED, STANDARD, streams};
 use crate::program::{Program, neurons};
 use crate::theory::{Library, Theory};
 
@@ -217,8 +219,6 @@ const PAIR_WIDTH: usize = 64;
 impl PairOfNetworks {
     /// Deviation of f, deviation of g, bound on the mean of the latter; per test point.
     fn one(&self, program: &dyn Program, index: usize) -> [Vec<f64>; 3] {
-        use crate::lab::PAIRED;
-        use perturbation_learning::theory::bound::{Geometry, mean_drift_bound};
         let Lab { train, test, slope } = &self.lab;
         let draw = |name: &str| program.draw(DIM, PAIR_WIDTH, PAIRED, streams(name, index));
         let initial = draw("pair/f");
@@ -278,9 +278,9 @@ impl Instrument for PairOfNetworks {
 /// Whether |E values| ≤ E drift: both signs of the values are judged with the drift taken off, value by value, so that the
 /// drift's own randomness is in the standard error.
 fn within(values: &[f64], drift: &[f64], error: f64) -> Evidence {
-    let sign = perturbation_learning::stats::mean(values).signum();
+    let sign = mean(values).signum();
     let beyond: Vec<f64> = values.iter().zip(drift).map(|(v, drift)| sign * v - drift).collect();
-    let centre = perturbation_learning::stats::mean(&beyond);
+    let centre = mean(&beyond);
     if centre <= 0.0 {
         // Inside the allowed range: nothing to reject.
         return Evidence::mean(&beyond, centre, 0.0, error);

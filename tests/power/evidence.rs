@@ -36,13 +36,12 @@ impl Evidence {
             // Constant values: they are the expectation.
             return Evidence::Exact { excess: if beyond <= 0.0 { 0.0 } else { f64::INFINITY } };
         }
-        let (freedom, centre) = (count - 1.0, mean(values));
+        let freedom = count - 1.0;
         let distance = beyond / (spread / count).sqrt();
-        let kurtosis = mean(&values.iter().map(|v| (v - centre).powi(4)).collect::<Vec<f64>>()) / spread.powi(2);
         let student = StudentsT::new(0.0, 1.0, freedom).unwrap();
         let p = if distance <= 0.0 { 1.0 } else { 2.0 * student.cdf(-distance) };
         let critical = student_quantile(freedom, error / 2.0);
-        Evidence::Mean { distance, critical, growth: (kurtosis - 1.0).max(2.0) / (4.0 * freedom), p }
+        Evidence::Mean { distance, critical, growth: growth(values), p }
     }
 
     /// Whether at most a share `rate` of independent trials show the event.
@@ -97,6 +96,14 @@ impl fmt::Display for Evidence {
             Evidence::Exact { excess } => write!(f, "{excess:.2e} of what is allowed (reject above 1)"),
         }
     }
+}
+
+/// (κ−1)/4ν, κ the kurtosis, taken to be at least the normal law's: the variance of a sample's standard deviation in
+/// units of its square.
+pub fn growth(values: &[f64]) -> f64 {
+    let centre = mean(values);
+    let fourth = mean(&values.iter().map(|v| (v - centre).powi(4)).collect::<Vec<f64>>());
+    (fourth / variance(values).powi(2) - 1.0).max(2.0) / (4.0 * (values.len() as f64 - 1.0))
 }
 
 /// The evidence with the largest power: an instrument rejects if any of its parts does, so its power is at least this.

@@ -283,6 +283,9 @@ Bound {
     //= power W6@4922f30b
     /// 1/m for 1/√m.
     DriftMomentRootForgotten,
+    //= power P4@e9148dca
+    /// Squared deviations of the gradient fall like 1/m, as those of function values do.
+    GradientRateOfFunction,
     //= power W3@ed3dfd0e
     /// √(vt/n) for √(2vt/n).
     BernsteinFactorTwoForgotten,

@@ -114,7 +114,8 @@ impl Neuron<'_> {
                 Some((_, j)) => self.arrive(j, velocity[j], fault),
             }
         }
-        panic!("the flow of a neuron does not end");
+        assert!(fault.is_some(), "the flow of a neuron does not end");
+        integral
     }
 }
 
@@ -188,7 +189,7 @@ impl Observer for Decided {
 pub fn examine_flow(faults: &[Fault]) {
     let case = FlowCase::new();
     let (exact, decided, sliding) = case.exact();
-    assert!(sliding >= 10 && decided.len() >= 35, "{sliding} sliding, {} decided", decided.len());
+    assert!(sliding >= 5 && decided.len() >= 35, "{sliding} sliding, {} decided", decided.len());
     let descents = [2000, 32_000].map(|steps| case.descent(steps));
     let order = |hidden: &[f64]| {
         let error = |descent: &Vec<f64>| -> f64 {

@@ -43,12 +43,24 @@ pub fn examine<I: Instrument>(instrument: &I, faults: &[Fault]) {
 
 /// Prints and asserts that nothing speaks against the truth.
 pub fn accept(instrument: &str, what: &str, evidence: &[Evidence]) {
+    let exact =
+        evidence.iter().filter_map(|part| if let Evidence::Exact { excess } = part { Some(*excess) } else { None });
+    let (excess, count) = (exact.fold(0.0, f64::max), evidence.len());
     let least = evidence.iter().map(Evidence::p_value).fold(1.0, f64::min);
-    let count = evidence.len();
-    say(format_args!("power | {instrument} | no fault: {what} | not rejected, least p of {count}: {least:.2} |"));
+    let found = if evidence.iter().all(|part| matches!(part, Evidence::Exact { .. })) {
+        format!("{excess:.2} of what is allowed")
+    } else {
+        format!("least p of {count}: {least:.2}")
+    };
+    say(format_args!("power | {} | no fault: {what} | {found} | not rejected", short(instrument)));
     for part in evidence {
         assert!(!part.rejects(), "{instrument} rejects {what}: {part}");
     }
+}
+
+/// The name without the budget's prefix.
+fn short(instrument: &str) -> &str {
+    instrument.trim_start_matches("power: ")
 }
 
 /// Prints and asserts that a fault is rejected, and would be again.
@@ -59,7 +71,11 @@ pub fn reject(instrument: &str, fault: Fault, evidence: &[Evidence]) {
     let shown = (power * 1e6).floor() / 1e6;
     let statements = fault.statements().join(" ");
     let kind = if matches!(best, Evidence::Exact { .. }) { "exactly" } else { "at least" };
-    say(format_args!("power | {instrument} | {} ({statements}) | {best} | power {kind} {shown}", fault.words()));
+    say(format_args!(
+        "power | {} | {} ({statements}) | {best} | power {kind} {shown}",
+        short(instrument),
+        fault.words()
+    ));
     assert!(best.rejects(), "{instrument} does not reject {fault:?}: {best}");
     assert!(power >= LEAST_POWER, "{instrument} rejects {fault:?} with power {power} only: {best}");
 }
