@@ -53,6 +53,9 @@ fn differences(train: &TrainingSet, slope: Slope, h: f64) -> DMatrix<f64> {
 }
 
 /// (∇f_T − ∇f₀)/T of wide networks against ∇F, along v and along b (P3), as `the_boundary_term_is_there` has it.
+///
+/// The equality is one of limits: P3 leaves a bias of order T/√m = 0.0017 for these networks, and nothing is allowed for it.
+/// It is small against the standard error, which has the term (T√m)^{−1/2} of P4.
 pub struct TrainedGradient {
     pub lab: Lab,
     pub networks: usize,

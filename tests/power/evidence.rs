@@ -13,7 +13,7 @@ use perturbation_learning::stats::{
 };
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-/// The probability with which a stated power is an overstatement.
+/// The probability with which a stated power is an overstatement, per part of an instrument (six at most).
 const DOUBT: f64 = 1e-7;
 
 #[derive(Debug, Clone)]
@@ -93,7 +93,10 @@ impl fmt::Display for Evidence {
             Evidence::Count { observed, trials, critical, .. } => {
                 write!(f, "{observed} of {trials} (reject at {critical})")
             }
-            Evidence::Exact { excess } => write!(f, "{excess:.2e} of what is allowed (reject above 1)"),
+            Evidence::Exact { excess } if excess < 1e3 => {
+                write!(f, "{excess:.2} of what is allowed (reject above 1)")
+            }
+            Evidence::Exact { excess } => write!(f, "{excess:.1e} of what is allowed (reject above 1)"),
         }
     }
 }

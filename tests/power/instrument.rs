@@ -68,14 +68,12 @@ pub fn reject(instrument: &str, fault: Fault, evidence: &[Evidence]) {
     let best = strongest(evidence);
     let power = best.power();
     // Rounded down, so that no power is overstated.
-    let shown = (power * 1e6).floor() / 1e6;
+    let shown = match best {
+        Evidence::Exact { .. } => "1, exactly".to_string(),
+        _ => format!("> {}", ((power * 1e6).floor() / 1e6).min(0.999_999)),
+    };
     let statements = fault.statements().join(" ");
-    let kind = if matches!(best, Evidence::Exact { .. }) { "exactly" } else { "at least" };
-    say(format_args!(
-        "power | {} | {} ({statements}) | {best} | power {kind} {shown}",
-        short(instrument),
-        fault.words()
-    ));
+    say(format_args!("power | {} | {} ({statements}) | {best} | power {shown}", short(instrument), fault.words()));
     assert!(best.rejects(), "{instrument} does not reject {fault:?}: {best}");
     assert!(power >= LEAST_POWER, "{instrument} rejects {fault:?} with power {power} only: {best}");
 }

@@ -1,6 +1,5 @@
 //! The data that all instruments share, and the words that theories and programs are asked in.
 
-use nalgebra::DMatrix;
 use perturbation_learning::network::{Initialisation, Readout, Weights};
 use perturbation_learning::problem::{Points, Scenario, Slope, TrainingSet};
 use perturbation_learning::random::Streams;
@@ -107,9 +106,4 @@ pub fn streams(purpose: &str, index: usize) -> Streams {
 /// Values per network, turned into the values of each test point.
 pub fn by_point(values: &[Vec<f64>]) -> Vec<Vec<f64>> {
     (0..values[0].len()).map(|j| values.iter().map(|v| v[j]).collect()).collect()
-}
-
-/// The columns of points as a matrix, for arithmetic.
-pub fn columns(points: &Points) -> &DMatrix<f64> {
-    points.as_columns()
 }
