@@ -1,7 +1,8 @@
-//! Flips of random neurons (M4), and networks trained with losses that couple their neurons (L1–L4), against their bounds.
+//! Flips of random neurons (M4), and networks trained with losses that couple their neurons (L1–L4), against their
+//! bounds.
 //!
-//! What holds with probability 1 − δ is rejected by an exact binomial tail; what holds for every network is checked on every
-//! one. All networks are trained by plain descent and compared with the kernel recursion of the same steps.
+//! What holds with probability 1 − δ is rejected by an exact binomial tail; what holds for every network is checked on
+//! every one. All networks are trained by plain descent and compared with the kernel recursion of the same steps.
 
 mod common;
 
@@ -50,8 +51,8 @@ impl Observer for FlipCount {
 
 //= test M4@0faeb377
 //= power M4@0faeb377
-/// M4: the neurons of one wide network are independent, all with |a| = m^{−1/2}. Faults: a bound a fifth smaller where one
-/// sample drives itself (it is nearly attained there), and the kernel without +1.
+/// M4: the neurons of one wide network are independent, all with |a| = m^{−1/2}. Faults: a bound a fifth smaller where
+/// one sample drives itself (it is nearly attained there), and the kernel without +1.
 #[test]
 fn no_more_neurons_flip_than_their_windows_allow() {
     const WIDTH: usize = 40_000;

@@ -12,9 +12,10 @@
 //! - [`boundary`]: the boundary term of the limit's gradient (P2);
 //! - [`rounding`]: what rounding does to the numbers compared (R1–R6).
 //!
-//! All bounds on trained networks but those of [`loss`] are for gradient flow of the identity loss. They are evaluated in double precision, not
-//! rounded outwards. Angles of nearly equal points have an absolute error of a few ε only; the terms with 1/sin θ that
-//! suffer from it are large, and stand in minima with terms that do not.
+//! All bounds on trained networks but those of [`loss`] are for gradient flow of the identity loss. They are evaluated
+//! in double precision, not rounded outwards; [`rounding`] says what that costs. Angles of nearly equal points have an
+//! absolute error of a few ε only; the terms with 1/sin θ that suffer from it are large, and stand in minima with
+//! terms that do not.
 
 pub mod angle;
 pub mod boundary;
@@ -43,7 +44,8 @@ pub use loss::{
 };
 pub use rounding::{
     Computed, FlowArithmetic, FlowScale, FlowSlack, Slack, angle_error_bound, closed_form_error_bound, dot_error_bound,
-    flow_rounding_slack, refutes, variance_error_bound, velocity_error_bound, velocity_magnitude,
+    flow_rounding_slack, parallel_angle_error_bound, refutes, variance_error_bound, velocity_error_bound,
+    velocity_magnitude,
 };
 pub use tail::{bernstein_deviation, chernoff_deviation};
 pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};

@@ -54,8 +54,8 @@ pub fn path_kernel_change(
 mod tests {
     use super::*;
 
-    /// One sample with C = 2, a = −1, γ = ½, by hand: u(z) = 3 falls at 2; at t = 1 the sample's derivative becomes ½ and u
-    /// falls on at 1: it reaches 0 at t = 2. Until T = 4: ∫φ'V = 2 + 1 + ½·1·2.
+    /// One sample with C = 2, a = −1, γ = ½, by hand: u(z) = 3 falls at 2; at t = 1 the sample's derivative becomes ½
+    /// and u falls on at 1: it reaches 0 at t = 2. Until T = 4: ∫φ'V = 2 + 1 + ½·1·2.
     #[test]
     fn one_sample_by_hand() {
         let slope = Slope::new(0.5).unwrap();

@@ -1,4 +1,5 @@
-//! Double-double arithmetic: pairs of numbers whose sum carries 106 bits, by error-free transformations (Knuth, Dekker).
+//! Double-double arithmetic: pairs of numbers whose sum carries 106 bits, by error-free transformations (Knuth,
+//! Dekker).
 
 use std::ops::{Add, Mul, Neg, Sub};
 

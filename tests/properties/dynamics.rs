@@ -309,8 +309,8 @@ fn must_be_caught(statement: &str, faults: &[Fault], check: impl Fn(&Case, Fault
     }
 }
 
-/// The cases are what they claim to be: sliding and resting neurons, repeated points, one class, more and fewer points than
-/// dimensions, and networks without any event.
+/// The cases are what they claim to be: sliding and resting neurons, repeated points, one class, more and fewer points
+/// than dimensions, and networks without any event.
 #[test]
 fn cases_reach_every_corner() {
     let counts = RefCell::new([0_u32; 8]);
@@ -334,7 +334,8 @@ fn cases_reach_every_corner() {
     });
     let counts = counts.into_inner();
     say(format_args!(
-        "{CASES} cases: {} slide, {} rest on a kink, {} without event, {} with five per neuron, {} with repeated points, {} of one class, {} with N < d, {} with N > d",
+        "{CASES} cases: {} slide, {} rest on a kink, {} without event, {} with five per neuron, {} with repeated points, \
+         {} of one class, {} with N < d, {} with N > d",
         counts[0], counts[1], counts[2], counts[3], counts[4], counts[5], counts[6], counts[7]
     ));
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
@@ -357,7 +358,7 @@ fn half_the_range_or_a_range_without_bias_is_left() {
 }
 
 //= test M5@395a0e05
-//= test R5@62bdd4e5
+//= test R5@bfbb9e30
 #[test]
 fn no_sample_flips_before_its_time() {
     let ratios = Ratios::new();
@@ -381,7 +382,7 @@ fn wrong_flip_times_are_passed() {
 }
 
 //= test M6@21527c25
-//= test R5@62bdd4e5
+//= test R5@bfbb9e30
 //= test R6@de993200
 #[test]
 fn trained_networks_stay_in_their_enclosure() {
@@ -392,7 +393,7 @@ fn trained_networks_stay_in_their_enclosure() {
 }
 
 //= power M6@21527c25
-//= power R5@62bdd4e5
+//= power R5@bfbb9e30
 //= power R6@de993200
 #[test]
 fn wrong_enclosures_are_left() {

@@ -96,8 +96,8 @@ fn bounds_on_angles_that_are_a_tenth_smaller_are_exceeded() {
     assert!(taken.is_some(), "bounds that are too small pass");
 }
 
-/// The boundary term's own rounding: a summand (1−γ)²/(2πd) C_k (x_k − (1+c)x/s²)/(s s_k sin θ) errs by its relative error
-/// in the sine (R3, proof) and the roundings of the difference.
+/// The boundary term's own rounding: a summand (1−γ)²/(2πd) C_k (x_k − (1+c)x/s²)/(s s_k sin θ) errs by its relative
+/// error in the sine (R3, proof) and the roundings of the difference.
 fn boundary_error(train: &TrainingSet, slope: Slope, x: &[f64]) -> f64 {
     let d = x.len() as f64;
     let square = 1.0 + norm(x).powi(2) / d;

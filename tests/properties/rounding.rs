@@ -5,8 +5,8 @@ use std::cell::Cell;
 use perturbation_learning::problem::{Points, Slope, TrainingSet};
 use perturbation_learning::theory::bound::rounding::{derivative_dual_error_bound, rounding_factor};
 use perturbation_learning::theory::bound::{
-    Computed, angle_error_bound, closed_form_error_bound, dot_error_bound, refutes, variance_error_bound,
-    velocity_error_bound, velocity_magnitude,
+    Computed, angle_error_bound, closed_form_error_bound, dot_error_bound, parallel_angle_error_bound, refutes,
+    variance_error_bound, velocity_error_bound, velocity_magnitude,
 };
 use perturbation_learning::theory::{Kernel, Pair, Predictor, cross_gram, kernel_variance};
 use proptest::prelude::*;
@@ -189,7 +189,7 @@ fn of_arccosine(x: &[f64], z: &[f64]) -> (f64, f64) {
     (theta, std::f64::consts::PI - theta)
 }
 
-//= test R3@6b1ba285
+//= test R3@6caf78f1
 #[test]
 fn angles_err_by_less_than_their_bound() {
     let largest = Largest::default();
@@ -197,11 +197,64 @@ fn angles_err_by_less_than_their_bound() {
     largest.say("R3 angles");
 }
 
-//= power R3@6b1ba285
+//= power R3@6caf78f1
 #[test]
 fn angles_by_the_arccosine_err_by_more() {
     let check = |(train, test): &(TrainingSet, Points)| angles(train, test, &of_arccosine, &Largest::default());
     assert!(caught(CASES, with_test_points(), check).is_some());
+}
+
+/// R3 for nearly parallel inputs: z = x(1 + η) plus a part perpendicular to x, of about the same effect on the angle.
+fn parallel(
+    (x, log_norm, log_step, log_part): &(Vec<f64>, f64, f64, f64),
+    share: f64,
+    largest: &Largest,
+) -> Result<(), String> {
+    let norm = |x: &[f64]| x.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let (d, size) = (x.len(), norm(x));
+    if size < 1e-3 {
+        return Ok(());
+    }
+    let x: Vec<f64> = x.iter().map(|v| v / size * 10_f64.powf(*log_norm) * (d as f64).sqrt()).collect();
+    let (step, part) = (10_f64.powf(*log_step), 10_f64.powf(*log_step + *log_part - *log_norm));
+    // (−x₂, x₁, 0, …) is perpendicular to x.
+    let aside = |i: usize| {
+        if i == 0 {
+            -x[1]
+        } else if i == 1 {
+            x[0]
+        } else {
+            0.0
+        }
+    };
+    let z: Vec<f64> = (0..d).map(|i| x[i] * (1.0 + step) + part * aside(i)).collect();
+    let exact = angle(&x, &z).0;
+    if exact == 0.0 {
+        return Ok(());
+    }
+    let bound = share * parallel_angle_error_bound(d, norm(&x).max(norm(&z)));
+    largest.compare("θ, relatively", Pair::new(&x, &z).angle() / exact - 1.0, bound, 16.0 * f64::EPSILON)
+}
+
+fn nearly_parallel() -> impl Strategy<Value = (Vec<f64>, f64, f64, f64)> {
+    (2..6_usize)
+        .prop_flat_map(|d| (prop::collection::vec(-1.0..1.0_f64, d), 0.0..8.0_f64, -9.0..-1.0_f64, -2.0..2.0_f64))
+}
+
+//= test R3@6caf78f1
+#[test]
+fn angles_of_nearly_parallel_inputs_keep_their_relative_accuracy() {
+    let largest = Largest::default();
+    always(CASES, nearly_parallel(), |case| parallel(case, 1.0, &largest));
+    largest.say("R3 nearly parallel inputs, relatively");
+}
+
+//= power R3@6caf78f1
+/// The fault: a bound that does not grow with the norm.
+#[test]
+fn angles_of_long_inputs_do_not_keep_the_accuracy_of_short_ones() {
+    let check = |case: &(Vec<f64>, f64, f64, f64)| parallel(case, 10_f64.powf(-case.1), &Largest::default());
+    assert!(caught(CASES, nearly_parallel(), check).is_some());
 }
 
 /// R4: F summed from exact products and angles.

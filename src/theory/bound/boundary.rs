@@ -10,9 +10,9 @@ use crate::problem::{Points, Slope, TrainingSet};
 //= P2@511439b2
 /// Boundary term P2: "‖b(x)‖ ≤ (1−γ)²/(2π√d s(x)) Σ_{k: x_k ≠ x} |C_k(x)|".
 ///
-/// Inputs: the training set (equal points are merged, as in b), the slope, the points x. Returns the bound on the boundary
-/// term of the limit's change per unit of time for each point. Tightness: observed/bound up to 1.00 (one training point
-/// next to x, displaced perpendicularly), median .3 on random data (`tests/properties.rs`).
+/// Inputs: the training set (equal points are merged, as in b), the slope, the points x. Returns the bound on the
+/// boundary term of the limit's change per unit of time for each point. Tightness: observed/bound up to 1.000 (one
+/// training point, x = 0; `tests/properties.rs`).
 ///
 /// # Errors
 /// Points of another dimension.
