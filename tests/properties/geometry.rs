@@ -65,8 +65,8 @@ fn angles((train, test): &(TrainingSet, Points), share: f64, largest: &Cell<f64>
             }
             let unit = |x: &[f64], norm: f64| x.iter().map(|v| v / norm).collect::<Vec<f64>>();
             let apart = norm(&difference(&unit(r, a), &unit(moved, b)));
-            // Each unit vector errs by d + 6 roundings of its length 1.
-            let error = 2.0 * rounding_factor((d + 8) as f64);
+            // Each unit vector errs by d + 6 roundings of its length 1, their distance by d + 7 of its length, at most 2.
+            let error = 4.0 * rounding_factor((d + 8) as f64);
             check("D6", apart, error, share * unit_vector_change_bound(distance, a, b).unwrap(), largest)?;
             if distance < a {
                 let angle = direction_angle_bound(distance, a).unwrap();
