@@ -59,6 +59,7 @@ impl Observer for Decided {
     }
 }
 
+//= test M1@25975a58
 //= test N2@064d315e
 /// The flow of a piecewise linear energy: descent with step η stays within C·η of it, so halving the step must halve
 /// the error. No tolerance is picked: the ratio of successive errors is what is tested, in the mean over neurons.

@@ -22,26 +22,26 @@ macro_rules! faults {
 
 faults! {
 Theory {
-    //= power D1@45df3505
+    //= power D1@97175bee
     //= power D7@e5361188
     /// The angle of (x, 0), (z, 0) in Φ.
     BiasDroppedFromDual,
     //= power K2@94516c8d
     /// ⟨x,z⟩ for ⟨x,z⟩ + 1 in Θ.
     BiasDroppedFromKernel,
-    //= power D1@45df3505
+    //= power D1@97175bee
     //= power K2@94516c8d
     /// Both: what the authors' statistics leave out of Θ, and the angle with it.
     BiasDroppedFromBoth,
-    //= power D1@45df3505
+    //= power D1@97175bee
     /// γ for γ² in Φ.
     SlopeUnsquared,
-    //= power D1@45df3505
+    //= power D1@97175bee
     //= power D4@4f89269b
     /// π − θ and θ exchanged.
     AngleForSupplement,
     //= power N1@de793693
-    //= power D1@45df3505
+    //= power D1@97175bee
     /// Weights of variance 1 for 1/d: the angle of (x, 1), (z, 1).
     FanInForgotten,
     //= power K2@94516c8d
@@ -56,20 +56,20 @@ Theory {
     //= power K2@94516c8d
     /// The kernel of points that were standardised once more.
     StandardisedTwice,
-    //= power W1@77a648c1
+    //= power W1@23ae4143
     /// Var X·0.9.
     VarianceTenPercentLow,
-    //= power W1@77a648c1
+    //= power W1@23ae4143
     /// Var X·1.1.
     VarianceTenPercentHigh,
-    //= power W1@77a648c1
+    //= power W1@23ae4143
     /// E ω² = 1 for Gaussian readouts.
     FourthMomentOne,
-    //= power W1@77a648c1
+    //= power W1@23ae4143
     //= power N1@de793693
     /// Var X/m for antisymmetric pairs.
     PairsAsIndependent,
-    //= power W1@77a648c1
+    //= power W1@23ae4143
     /// E X² for Var X.
     SecondMomentForVariance,
     //= power K6@504f2fee
@@ -117,7 +117,7 @@ Program {
     /// a ~ ±1/m.
     ReadoutVarianceSquared,
     //= power N1@de793693
-    //= power W1@77a648c1
+    //= power W1@23ae4143
     /// a uniform, with the right variance.
     ReadoutsNotOfSizeOne,
     //= power N1@de793693
@@ -200,7 +200,7 @@ Program {
     //= power G2@29c3e467
     /// g starts from f's trained weights.
     SecondContinuesFirst,
-    //= power G1@15810ab1
+    //= power G1@081005ba
     //= power G2@29c3e467
     /// g is trained towards y.
     SecondOnTrueLabels,
@@ -240,7 +240,7 @@ Bound {
     /// n_c = m for antisymmetric pairs.
     KernelPairsAsIndependent,
     //= power W4@0490361f
-    //= power W1@77a648c1
+    //= power W1@23ae4143
     /// Var B a quarter of what it is.
     KernelDeviationHalved,
     //= power W9@747bd32e

@@ -19,6 +19,7 @@ mod sliding;
 mod totals;
 
 pub use block::Block;
+pub use neuron::DerivativeChange;
 pub use sample::{Moments, PairMoments, PairSampling, Truncation};
 pub use totals::FlowOutcome;
 
@@ -114,6 +115,7 @@ impl<'a> GradientFlow<'a> {
     }
 
     //= K1@b4690933
+    //= N2@064d315e
     /// Runs the flow.
     ///
     /// # Errors

@@ -39,7 +39,8 @@ pub fn direction_angle_bound(distance: f64, norm: f64) -> Result<f64> {
 /// α ≤ min(e/s_*, 2 arctan(e/2), 2 arcsin(e/(s+s'))), and |θ(r,z) − θ(r',z)| ≤ α for every z".
 ///
 /// Inputs: `distance` ‖r − r'‖, `input_dim` d, `s` and `s_prime` the norms ‖A(r)‖, ‖A(r')‖ ≥ 1. Tightness: the constant
-/// is the best, α/e → 1/s for r' → r perpendicular to r (observed/bound 1.000, checks/duals.py).
+/// is the best, α/e → 1/s for r' → r perpendicular to r (observed/bound 1.000, checks/duals.py). Near π, where e ≈ s + s',
+/// the arcsine magnifies the rounding of its argument to √ε.
 ///
 /// # Errors
 /// A distance that is negative or not finite; d = 0; a norm below 1 or not finite; a distance above s + s', which the

@@ -140,7 +140,7 @@ impl Geometry {
 
 /// Distinct points in the order of their first occurrence, with the sums of their labels; sums of 0 drop out, unless
 /// nothing else is left.
-fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
+pub(super) fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
     let mut first: std::collections::HashMap<Vec<u64>, usize> = std::collections::HashMap::new();
     let mut groups: Vec<(usize, f64)> = Vec::new();
     for (n, (point, label)) in set.points().iter().zip(set.labels()).enumerate() {
@@ -158,8 +158,17 @@ fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
     (set.points().select(&indices), groups.iter().map(|(_, sum)| *sum).collect())
 }
 
+/// C_j(z) = y_j(⟨x_j,z⟩ + 1)/N of a training set: one row per training point, one column per test point.
+///
+/// # Errors
+/// Test points of another dimension.
+pub fn signed_gram_matrix(set: &TrainingSet, test: &Points) -> Result<DMatrix<f64>> {
+    set.points().same_dimension("test points", test)?;
+    Ok(signed_gram(set.points(), set.labels(), 1.0 / set.count() as f64, test))
+}
+
 /// C_j(z) = y_j(⟨x_j,z⟩ + 1)/N: one column per z.
-fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DMatrix<f64> {
+pub(super) fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DMatrix<f64> {
     let (n, d) = (points.count(), points.input_dim());
     let mut product = DMatrix::zeros(n, test.count());
     let left = view(points.as_columns().as_slice(), d, n).transpose();
