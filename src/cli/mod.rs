@@ -1,6 +1,7 @@
 //! Arguments, dispatch and exit codes.
 
 mod arguments;
+mod certify;
 mod kernel;
 mod learn;
 mod predict;
@@ -34,6 +35,7 @@ enum Command {
     Predict(predict::PredictArguments),
     Train(train::TrainArguments),
     Learn(learn::LearnArguments),
+    Certify(certify::CertifyArguments),
     Verify(verify::VerifyArguments),
 }
 
@@ -102,6 +104,7 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Predict(arguments) => &arguments.common,
         Command::Train(arguments) => &arguments.common,
         Command::Learn(arguments) => &arguments.common,
+        Command::Certify(arguments) => &arguments.common,
         Command::Verify(arguments) => &arguments.common,
     };
     if let Some(threads) = common.threads {
@@ -113,6 +116,7 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Learn(arguments) => learn::run(&arguments),
+        Command::Certify(arguments) => certify::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     }
 }

@@ -1,7 +1,7 @@
 //! The signs of f and g, certified together before either is drawn: A6, from a sample of pairs of neurons.
 //!
 //! The pairs are trained exactly by [`PairSampling`]; everything after that is a bound of [`theory::bound`](crate::theory::bound).
-//! No network of the width in question is ever trained, so the cost does not depend on the width.
+//! No network of the width in question is ever trained: the cost grows like √m only.
 
 use serde::Serialize;
 
@@ -38,7 +38,8 @@ pub struct Setting<'a> {
     pub time_perturbed: f64,
     /// δ, for all test points together.
     pub failure_probability: f64,
-    /// M, how many pairs of neurons are sampled per width.
+    /// How many pairs of neurons are sampled at widths up to 1024; beyond, √(m/1024) times as many, because sign changes,
+    /// which the sample must see, become rarer like m^(−1/2).
     pub samples: usize,
     /// Seed of the sample.
     pub seed: u64,
@@ -180,7 +181,9 @@ impl<'a> Certifier<'a> {
             readout: f64::INFINITY,
         };
         let streams = Streams::new(setting.seed, &format!("certify/pairs at width {width}"));
-        sampling.run(width, setting.samples, Readout::Rademacher, limits, streams)
+        let growth = (width as f64 / 1024.0).sqrt().max(1.0);
+        let count = (setting.samples as f64 * growth).ceil() as usize;
+        sampling.run(width, count, Readout::Rademacher, limits, streams)
     }
 
     fn first_errors(&self, moments: &PairMoments, sampling: Sampling, copies: usize, t: f64) -> Result<Vec<f64>> {

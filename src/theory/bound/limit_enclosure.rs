@@ -215,7 +215,8 @@ pub struct SignMargin {
 
 impl LimitEnclosure {
     /// Sign margin of g, G10: with probability ≥ 1 − e^{−t} over g for each z, `signs[z]`·g_{T'}(z) is at least the value
-    /// returned, whatever inputs within the box g was trained on; −∞ where G10's condition fails.
+    /// returned, whatever inputs within the box g was trained on: the value at the box's corner where G10's condition holds,
+    /// else the smallest signal less the largest errors.
     ///
     /// `signs` are ±1. In units of the function. Tightness: Bernstein's inequality with the variance at the worst corner of
     /// the box, times about 1.3 for sign changes between r̂ and r^∞ (scenario a).
@@ -251,9 +252,24 @@ impl LimitEnclosure {
             let pairs = dot(corner, &products[n * z..][..n]);
             let errors = Errors::new(self, law, z);
             let monotone = (0..n).all(|k| errors.slope(self, law, z, k, largest) <= law.time * self.duals[z][k].low);
-            if monotone { self.at_corner(law, z, corner, pairs, &errors) } else { f64::NEG_INFINITY }
+            if monotone {
+                self.at_corner(law, z, corner, pairs, &errors)
+            } else {
+                self.anywhere(law, z, signs[z], largest, &errors)
+            }
         };
         Ok((0..signs.len()).into_par_iter().map(margin).collect())
+    }
+
+    /// Smallest signal and largest errors of the box, each for itself.
+    fn anywhere(&self, law: SignMargin, z: usize, sign: f64, largest: f64, errors: &Errors) -> f64 {
+        let signal = self.enclosure[z].affine(0.0, sign).low;
+        let rate = self.rates.iter().copied().fold(0.0, f64::max);
+        let g = self.slope.value();
+        let drift = errors.drift * largest * (rate + self.test_densities[z] * largest);
+        let deviation = 0.5 * (1.0 - g * g) * largest;
+        let spread = law.time * deviation + errors.sweep * largest * rate.sqrt() + errors.kink * largest.powf(1.5);
+        law.time * signal - drift - errors.root * spread - law.time * largest * errors.linear
     }
 
     fn at_corner(&self, law: SignMargin, z: usize, corner: &[f64], pairs: f64, errors: &Errors) -> f64 {
