@@ -118,6 +118,7 @@ impl<'a> Certifier<'a> {
         Ok(Certifier { setting, geometry, limits })
     }
 
+    //= A6@12975819
     /// The certificate for antisymmetric networks of `width` neurons with readouts ±1/√m.
     ///
     /// # Errors

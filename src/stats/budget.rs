@@ -13,6 +13,7 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("duals by Monte Carlo", 3e-8),
     ("kernel variance by Monte Carlo", 3e-8),
     ("bounds at finite width", 1e-8),
+    ("certificates from samples", 5e-8),
     ("power: mean of the initial kernel", 2e-8),
     ("power: variance of the initial kernel", 2e-8),
     ("power: variance of the drawn kernel", 2e-8),

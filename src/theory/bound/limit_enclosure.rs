@@ -54,6 +54,7 @@ pub struct Perturbing<'a> {
     pub limits: &'a DMatrix<f64>,
 }
 
+//= G9@0dab9ec5
 /// Enclosure of the limit of g, G9: "if ‖D_n‖ ∈ [N⁻, N⁺], ⟨z, D_n⟩ and ⟨x_n, D_n⟩ lie in given intervals, then
 /// τ_n = ⟨r̂_n, z⟩ and ‖r̂_n‖² lie in the quotients' intervals, and G_r̂(z) = (1/N) Σ y'_n Φ(θ_n)(1 + τ_n),
 /// cos θ_n = (1 + τ_n/d)/(s(r̂_n)s(z)), lies in the sum of the intervals of its summands".
@@ -214,6 +215,7 @@ pub struct SignMargin {
 }
 
 impl LimitEnclosure {
+    //= G10@e26a12f7
     /// Sign margin of g, G10: with probability ≥ 1 − e^{−t} over g for each z, `signs[z]`·g_{T'}(z) is at least the value
     /// returned, whatever inputs within the box g was trained on: the value at the box's corner where G10's condition holds,
     /// else the smallest signal less the largest errors.

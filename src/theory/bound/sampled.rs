@@ -69,6 +69,7 @@ impl Sampling {
     }
 }
 
+//= W16@f87326fa
 /// Means of bounded functions of a block, W16: "with probability ≥ 1 − 3e^{−t'} − 2e^{−t},
 /// |(1/n_c) Σ_j ψ_j − ψ̄| ≤ √(2v̂t'/M) + Rt'/(3M) + √(2v̂t/n_c) + Rt/(3n_c),
 /// v̂ = (√(q̄ + R²t'/2M) + R√(t'/2M))²".
@@ -102,6 +103,7 @@ pub struct SampledDrift {
     pub second_moment: f64,
 }
 
+//= W10@e0645c88
 /// Sampled drift, W10: "readouts ±1/√m. From M independent blocks with drifts R^{(i)}, |R^{(i)}| ≤ ρ, with probability
 /// ≥ 1 − 3e^{−t'}: E R² ≤ v̂ = (√(q̄ + ρ²t'/2M) + ρ√(t'/2M))² and |E R − R̄| ≤ √(2v̂t'/M) + ρt'/(3M)".
 ///
@@ -120,6 +122,7 @@ pub fn sampled_drift_bound(sampling: Sampling, mean: f64, mean_square: f64, rang
     Ok(SampledDrift { mean, mean_error: sampling.sample_error(second_moment, range), second_moment })
 }
 
+//= W10@e0645c88
 /// Error of the trained network towards 0 from sampled drifts, W10: "then with probability ≥ 1 − e^{−t} over the network
 /// sgn F·(f_T − f_0)(z) ≥ T|F| − error, error = −sgn F·R̄ + (error of R̄) + x, x of W2 with the mean −T|F|, the variance
 /// (T√Var B + √v̂)² and the upper end of −sgn F·TB plus |R̄| and its error".
