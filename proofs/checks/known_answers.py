@@ -1,13 +1,13 @@
 """Known answers for the unit tests of src/theory/bound: bounds.py on a small fixed data set, W2 minimised on a dense grid."""
 import numpy as np
-import bounds
+import bounds, pair
 from flow import setup
 def dense(F,var,b,n,t,rad):
     """bounds.chernoff with 20001 values of lambda instead of 60"""
     grid=np.linspace; np.linspace=lambda lo,hi,k: grid(lo,hi,20001)
     try: return coarse(F,var,b,n,t,rad)
     finally: np.linspace=grid
-coarse=bounds.chernoff; bounds.chernoff=dense
+coarse=bounds.chernoff; bounds.chernoff=pair.chernoff=dense
 def data():
     """12 points, 5 test points in 3 dimensions, the same formula as in the unit tests"""
     X=np.array([[1.5*np.sin(1.3*(3*n+c)+.4)+.2*np.cos(2.1*n) for c in range(3)] for n in range(12)])
@@ -24,3 +24,6 @@ if __name__=="__main__":
             print('slope',g,'Rademacher' if rad else 'Gaussian')
             for k in ('F','varB','eX','b1','self','pair','vR','ef'): print(' ',k,show(B[k]))
             print('  ef, one tail',show(C['ef']))
+    for g in (0.,.3):
+        eta,tau=.01*np.arange(1,13),.02*np.arange(1,6); print('slope',g,'G9')
+        for tail in ('both','one'): print('  '+tail,show(pair.eg_uniform(D,g,.2,1000,np.log((2 if tail=='both' else 1)/1e-3),eta,tau,tail)))

@@ -42,17 +42,19 @@ def direction(D,dn,nb,Phin,T,m,g,tl,tn,ts):
     Bq=e2+np.sqrt(2*A0/d*tn)+.54*g1/(T*sm*np.sqrt(d))*tn; L=Bq+np.sqrt(Bq**2+Asum)
     mn=nb+g1*Tm*pl*bV+g1*Tm/4*np.mean(nx*pl)
     return Lam,a,(L+n1+mn)/nd,S,(L,n1,mn)
-def eg_uniform(E,G,g,Tp,m,t,tau,alpha,eps):
-    """W9 (Rademacher, Antisymmetric, one tail) for every input set within the stated distances; scenario a"""
-    N=E['N']; nc=m//2; Cz=E['Cz']; sm=np.sqrt(m); g1=1-g
-    varB=np.maximum(EB2(Cz,E['tz'],E['tx'],g)-limit(Cz,E['tz'],g)**2,0); sd=np.sqrt(varB)+tau+g1*(abs(Cz)*np.sqrt(alpha/np.pi)[:,None]).sum(0)
-    kp=np.maximum(Cz,0).sum(0)+tau; km=np.maximum(-Cz,0).sum(0)+tau; up=kp-g*km+g*2*tau; lo=-(km-g*kp+g*2*tau); vuz,vdz=np.maximum(up,0),np.maximum(-lo,0); bu=np.maximum(up,g*up); bl=np.minimum(lo,g*lo)
-    inf=4*eps**2; K=E['C']; tp=np.maximum(K,0).sum(0)+inf; tm=np.maximum(-K,0).sum(0)+inf; vu=np.maximum(tp,0); vd=np.maximum(tm,0); lam=vu+vd
-    aC=abs(Cz).sum(0)+tau; p=E['p'][0]; pz=E['pz']; pl=(p*lam).max()
-    beta=Tp*Tp*g1/(4*sm)*((1+g)/2*aC*pl+pz*(vuz**2+vdz**2))+g1**2/2*aC*pl*Tp*Tp/(4*sm)
-    vP=g1**2*(1+g*g)/2*aC**2*Tp**3*pl/(3*sm); vQ=g1**2*Tp**3*pz/(3*sm)*(vuz**3+vdz**3); var=(Tp*sd+np.sqrt(vP)+np.sqrt(vQ))**2
-    x=chernoff(0*G,var,Tp*(bu-bl)+beta,nc,t,True)
-    return beta+x
+def eg_uniform(E,g,Tp,m,t,eta,tau,tail):
+    """G9: W9 (Rademacher, Antisymmetric) for every input set within eta of the rows of E['X'], whose C(z) change by tau in total; tail both|one (towards 0)"""
+    N,d=E['N'],E['d']; nc=m//2; Cz=E['Cz']; aC=abs(Cz); sm=np.sqrt(m); g1=1-g; e=eta/np.sqrt(d); nr=np.linalg.norm(E['X'],axis=1)
+    up,lo,_=ranges(E['C'],g); io=eta.mean()*nr+eta*(nr.mean()+eta.mean()); lam=np.maximum(up+io,0)+np.maximum(io-lo,0); pl=lam/np.sqrt(2*np.pi)/np.maximum(1,E['s']-e)
+    al=np.minimum(2*np.arctan(e/2),np.where(e<E['s'],np.arcsin(np.minimum(e/E['s'],1)),np.inf)); G=limit(Cz,E['tz'],g)
+    zeta=(1+g)/2*(tau+g1/np.pi*al@aC); nu=np.sqrt((1+g*g)/2)*(tau+g1*np.sqrt(al/np.pi)@aC)
+    up,lo,_=ranges(Cz,g); up=up+tau; lo=lo-tau; vu,vd=np.maximum(up,0),np.maximum(-lo,0); bu=np.maximum(up,g*up); bl=np.minimum(lo,g*lo); pz=E['pz']
+    beta=Tp**2*g1/(4*sm)*(pl@aC+tau*pl.max()+pz*(vu**2+vd**2))
+    R=np.sqrt(g1**2*Tp**3/(3*sm))*(np.sqrt((1+g*g)/2)*(np.sqrt(pl)@aC+tau*np.sqrt(pl.max()))+np.sqrt(pz*(vu**3+vd**3)))
+    var=(Tp*(np.sqrt(np.maximum(EB2(Cz,E['tz'],E['tx'],g)-G**2,0))+nu)+R)**2
+    x=lambda gap: chernoff(0*G,var,Tp*np.minimum(gap+zeta,bu-bl)+beta,nc,t,True)
+    xu,xl=x(bu-G),x(G-bl)
+    return beta+(np.maximum(xu,xl) if tail=='both' else np.where(G>0,xl,xu))
 if __name__=="__main__":
   rng=np.random.default_rng(0)
   for name in sys.argv[2:]:
@@ -76,7 +78,7 @@ if __name__=="__main__":
         center=off*0+mid*sig; err=eps*(mid*Lam+((np.maximum(rhi-mid,mid-rlo))[:,None]*Phin*(abs(qz)+S)).mean(0))+rem+abs(off)
         Gm=np.sign(sig)*np.maximum(abs(center)-err,0)    # lower bound of |G_hat| 
         Gc=center
-        e=eg_uniform(E,Gm,0.,Tp,m,tg,tau,alpha,eps)
+        e=eg_uniform(E,0.,Tp,m,tg,np.sqrt(d)*alpha,tau,'one')
         cg=(e<Tp*abs(Gm))&(np.sign(sig)==np.sign(F))
         if full: print('  med |sig| %.3f center %.3f err %.3f Gm %.3f e/Tp %.3f tau %.3f a %.2f y %.2f rlo %.2f rhi %.2f Lam*eps %.3f off %.4f rem %.4f'%(np.median(abs(sig)),np.median(abs(center)),np.median(err),np.median(abs(Gm)),np.median(e)/Tp,np.median(tau),np.median(a),np.median(yv),lo,hi,eps*np.median(Lam),np.median(abs(off)),np.median(rem)))
         return cf[pos].mean(),cg[pos].mean(),(cf&cg)[pos].mean()

@@ -6,6 +6,7 @@
 //! - [`drift`]: mean (W5, W7) and second moment (W6) of the drift;
 //! - [`error`]: initial kernel (W4), trained network (W9), network at initialisation (W11);
 //! - [`target`]: random labels (G6), the offset of unbalanced targets (G7);
+//! - [`uniform`]: a trained network's error for every training set near a given one (G9);
 //! - [`certificate`]: the sign of g, given f (A2).
 //!
 //! All bounds on trained networks are for gradient flow of the identity loss. They are evaluated in double precision, not
@@ -19,6 +20,7 @@ pub mod error;
 pub mod geometry;
 pub mod tail;
 pub mod target;
+pub mod uniform;
 
 pub use angle::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
 pub use certificate::{Certificate, certificate_given_f};
@@ -27,6 +29,7 @@ pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_erro
 pub use geometry::{Geometry, velocity_range};
 pub use tail::{bernstein_deviation, chernoff_deviation};
 pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};
+pub use uniform::uniform_network_error_bound;
 
 use crate::error::{Error, Result};
 
