@@ -6,8 +6,13 @@
 //! - [`drift`]: mean (W5, W7) and second moment (W6) of the drift;
 //! - [`error`]: initial kernel (W4), trained network (W9), network at initialisation (W11);
 //! - [`target`]: random labels (G6), the offset of unbalanced targets (G7);
+//! - [`gradient`]: what a data set contributes to the bounds on gradients;
+//! - [`direction`]: gradients of a trained network in fixed directions (P7);
+//! - [`norm`]: and in norm (P8);
+//! - [`limit`]: what their deviation does to the limit of g (G8);
 //! - [`uniform`]: a trained network's error for every training set near a given one (G9);
-//! - [`certificate`]: the sign of g, given f (A2).
+//! - [`certificate`]: the sign of g, given f (A2);
+//! - [`pair`]: the signs of both, given nothing (A3).
 //!
 //! All bounds on trained networks are for gradient flow of the identity loss. They are evaluated in double precision, not
 //! rounded outwards. Angles of nearly equal points have an absolute error of a few ε only; the terms with 1/sin θ that
@@ -15,18 +20,29 @@
 
 pub mod angle;
 pub mod certificate;
+mod cone;
+pub mod direction;
 pub mod drift;
 pub mod error;
 pub mod geometry;
+pub mod gradient;
+pub mod limit;
+pub mod norm;
+pub mod pair;
 pub mod tail;
 pub mod target;
 pub mod uniform;
 
 pub use angle::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
 pub use certificate::{Certificate, certificate_given_f};
+pub use direction::{SlidingDerivative, TrainedGradient, gradient_component_bound, gradient_functional_bound};
 pub use drift::{drift_second_moment_bound, mean_drift_asymptotic_bound, mean_drift_bound};
 pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_error_bound};
 pub use geometry::{Geometry, velocity_range};
+pub use gradient::GradientGeometry;
+pub use limit::{LimitDeviation, PerturbationRule, limit_deviation_bound};
+pub use norm::gradient_norm_bound;
+pub use pair::{PairCertificate, Times, pair_certificate};
 pub use tail::{bernstein_deviation, chernoff_deviation};
 pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};
 pub use uniform::uniform_network_error_bound;

@@ -184,7 +184,7 @@ fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
 
 /// The group of each training point, where equal points form a group; and of each group its first point and the sum of
 /// its labels.
-fn groups(set: &TrainingSet) -> (Vec<usize>, Vec<(usize, f64)>) {
+pub(super) fn groups(set: &TrainingSet) -> (Vec<usize>, Vec<(usize, f64)>) {
     let mut first: std::collections::HashMap<Vec<u64>, usize> = std::collections::HashMap::new();
     let mut groups: Vec<(usize, f64)> = Vec::new();
     let mut members = Vec::with_capacity(set.count());
@@ -216,7 +216,7 @@ fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DM
 
 /// θ from the probability (π−θ)/(2π) that both of two pre-activations are positive; absolute error of a few ε, and
 /// exactly 0 for equal points.
-fn angles(mut both: DMatrix<f64>) -> DMatrix<f64> {
+pub(super) fn angles(mut both: DMatrix<f64>) -> DMatrix<f64> {
     use std::f64::consts::PI;
     both.iter_mut().for_each(|p| *p = (PI - 2.0 * PI * *p).max(0.0));
     both
