@@ -1,5 +1,5 @@
 //! Trained networks against the bounds on their gradients (P7, P8), on what those do to the limit of a second network
-//! (G8, G9), and pairs of networks against the certificate known before either is drawn (A3).
+//! (G8, G11), and pairs of networks against the certificate known before either is drawn (A3).
 //!
 //! Counting as in `bounds`: the exact binomial tail of the number of exceedances among independent networks. The bounds
 //! are loose, so each check must also reject mistakes: √m forgotten (the bounds of a width m²), the boundary term missing
@@ -224,8 +224,8 @@ fn the_limit_of_g_stays_near_its_centre_and_a_centre_without_offset_is_rejected(
     }
 }
 
-//= test G9@87deec85
-//= power G9@87deec85
+//= test G11@87deec85
+//= power G11@87deec85
 #[test]
 fn one_error_bound_holds_for_inputs_near_the_limit_and_a_forgotten_root_is_rejected() {
     let (dim, width, networks, time) = (20, 2_000, 100, 0.3);
@@ -258,7 +258,7 @@ fn one_error_bound_holds_for_inputs_near_the_limit_and_a_forgotten_root_is_rejec
                     Tail::TowardsZero => (limits[z] - g[z]) * geometry.limit()[z].signum(),
                 };
                 let seen: Vec<f64> = values.iter().map(deviation).collect();
-                judge(&format!("{scenario:?}: G9, point {z}, {sides}"), &seen, bound[z], &seen, rootless[z]);
+                judge(&format!("{scenario:?}: G11, point {z}, {sides}"), &seen, bound[z], &seen, rootless[z]);
             }
         }
     }
@@ -274,9 +274,9 @@ enum Mistake {
 }
 
 //= test A1@c6921efa
-//= test A3@d36a27d0
+//= test A3@4f061005
 //= power A1@c6921efa
-//= power A3@d36a27d0
+//= power A3@4f061005
 /// A3: f and g are both drawn; the event that any certified sign is wrong has probability at most δ.
 #[test]
 fn signs_certified_before_both_networks_are_drawn_are_equal() {

@@ -25,7 +25,7 @@ if __name__=="__main__":
             for k in ('F','varB','eX','b1','self','pair','vR','ef'): print(' ',k,show(B[k]))
             print('  ef, one tail',show(C['ef']))
     for g in (0.,.3):
-        eta,tau=.01*np.arange(1,13),.02*np.arange(1,6); print('slope',g,'G9')
+        eta,tau=.01*np.arange(1,13),.02*np.arange(1,6); print('slope',g,'G11')
         for tail in ('both','one'): print('  '+tail,show(pair.eg_uniform(D,g,.2,1000,np.log((2 if tail=='both' else 1)/1e-3),eta,tau,tail)))
     X,y,Z=data(); yp=np.where(np.arange(12)%3==0,1.,-1.)
     for g in (0.,.3):

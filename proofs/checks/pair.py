@@ -72,7 +72,7 @@ def pair(D,o,Z,yp,eps,onimage,Tp,dl):
     eg=eg_uniform(L['E'],o.g,Tp,o.m,t,L['eta'],L['tau'],'one'); G=L['G']; sg=np.where(G>0,1,-1); err=Tp*(abs(G)-sg*L['H']+L['dev'])+eg
     return dict(F=B['F'],G=G,ef=B['ef'],eg=err,cert=(B['ef']<abs(o.T*B['F']))&(err<Tp*abs(G))&(B['F']*G>0),L=L,e=eg)
 def eg_uniform(E,g,Tp,m,t,eta,tau,tail):
-    """G9: W9 (Rademacher, Antisymmetric) for every input set within eta of the rows of E['X'], whose C(z) change by tau in total; tail both|one (towards 0)"""
+    """G11: W9 (Rademacher, Antisymmetric) for every input set within eta of the rows of E['X'], whose C(z) change by tau in total; tail both|one (towards 0)"""
     N,d=E['N'],E['d']; nc=m//2; Cz=E['Cz']; aC=abs(Cz); sm=np.sqrt(m); g1=1-g; e=eta/np.sqrt(d); nr=np.linalg.norm(E['X'],axis=1)
     up,lo,_=ranges(E['C'],g); io=eta.mean()*nr+eta*(nr.mean()+eta.mean()); lam=np.maximum(up+io,0)+np.maximum(io-lo,0); pl=lam/np.sqrt(2*np.pi)/np.maximum(1,E['s']-e)
     al=np.minimum(2*np.arctan(e/2),np.where(e<E['s'],np.arcsin(np.minimum(e/E['s'],1)),np.inf)); G=limit(Cz,E['tz'],g)

@@ -10,7 +10,7 @@
 //! - [`direction`]: gradients of a trained network in fixed directions (P7);
 //! - [`norm`]: and in norm (P8);
 //! - [`limit`]: what their deviation does to the limit of g (G8);
-//! - [`uniform`]: a trained network's error for every training set near a given one (G9);
+//! - [`uniform`]: a trained network's error for every training set near a given one (G11);
 //! - [`certificate`]: the sign of g, given f (A2);
 //! - [`pair`]: the signs of both, given nothing (A3).
 //!

@@ -42,11 +42,11 @@ pub struct Times {
 }
 
 //= A1@c6921efa
-//= A3@d36a27d0
+//= A3@4f061005
 /// Certificate of the pair, A3: "with probability at least 1−δ over both networks, sgn f_T(z) = sgn g_T'(z) simultaneously
 /// for every test point with e_f < T|F|, T'(|G| − σH + e_d) + e_g < T'|G| and FG > 0", σ = sgn G.
 ///
-/// Of δ, a quarter goes to f (W9 at δ/4n_z), a half to the perturbations' direction (G8), a quarter to g (G9 at δ/4n_z).
+/// Of δ, a quarter goes to f (W9 at δ/4n_z), a half to the perturbations' direction (G8), a quarter to g (G11 at δ/4n_z).
 /// Both networks have the same law: antisymmetric pairs, Rademacher readouts; identity loss, exact flow, perturbations made
 /// with the gradient of the stated kind. Any data, targets, ε; scenario a or b.
 ///

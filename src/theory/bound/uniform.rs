@@ -1,4 +1,4 @@
-//! One error bound for every training set near a given one: G9.
+//! One error bound for every training set near a given one: G11.
 
 use super::angle::direction_angle_bound;
 use super::error::log_share;
@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::linalg::dot;
 use crate::problem::finite_nonnegative;
 
-//= G9@87deec85
-/// Error of a network trained on inputs near given ones, G9: "Rademacher. For every training set r̂ with ‖r̂_n − r_n‖ ≤ η_n
+//= G11@87deec85
+/// Error of a network trained on inputs near given ones, G11: "Rademacher. For every training set r̂ with ‖r̂_n − r_n‖ ≤ η_n
 /// for all n and Σ_n |C_n(r̂)(z) − C_n(r)(z)| ≤ τ(z): with probability at least 1−δ, for one z,
 /// |g_T(z) − g_0(z) − T G_r̂(z)| ≤ β̂ + x", x of W2 with variance (T(√Var B + ν) + √v̂)² and "upper end − mean" replaced by
 /// its largest value. G_r̂ is the limit for the *actual* inputs r̂.
@@ -105,7 +105,7 @@ impl Neighbourhood {
     }
 }
 
-/// α of G9, the largest angle between A(r) and an A(r̂) at a distance of at most e (D5, D6).
+/// α of G11, the largest angle between A(r) and an A(r̂) at a distance of at most e (D5, D6).
 fn largest_angle(distance: f64, std: f64) -> f64 {
     let segment = 2.0 * (0.5 * distance).atan();
     direction_angle_bound(distance, std).map_or(segment, |angle| angle.min(segment))
@@ -140,10 +140,10 @@ mod tests {
         (1..=count).map(|n| step * n as f64).collect()
     }
 
-    //= test G9@87deec85
+    //= test G11@87deec85
     #[test]
     fn known_answers_of_the_reference() {
-        // checks/known_answers.py, "G9": m = 1000, T' = 0.2, δ = 10⁻³, η_n = 0.01 n, τ = 0.02 k, n, k = 1, 2, …
+        // checks/known_answers.py, "G11": m = 1000, T' = 0.2, δ = 10⁻³, η_n = 0.01 n, τ = 0.02 k, n, k = 1, 2, …
         for (slope, both, one) in KNOWN {
             for (tail, known) in [(Tail::Both, both), (Tail::TowardsZero, one)] {
                 let data = geometry(slope);
