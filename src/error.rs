@@ -86,6 +86,16 @@ pub enum Error {
         /// The first few of them.
         listing: String,
     },
+    /// A statement does not cover the networks asked for.
+    #[error("{what} does not cover {found} readouts; expected {expected}")]
+    NotCovered {
+        /// Which statement.
+        what: &'static str,
+        /// The readouts asked for.
+        found: &'static str,
+        /// What it covers.
+        expected: &'static str,
+    },
     /// A gradient vanishes (or is not finite), so that its direction, and the perturbation, is undefined.
     #[error(
         "the gradient of the {network} at training point {index} is zero or not finite (norm {norm:e}; {count} such point(s)): its perturbation is undefined"

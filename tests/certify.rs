@@ -193,8 +193,8 @@ fn lies_within(data: &Data, gradients: &DMatrix<f64>, enclosure: &GradientEnclos
     })
 }
 
-//= test P9@dcf3289f
-//= power P9@dcf3289f
+//= test P9@326baaf8
+//= power P9@326baaf8
 /// Faults: 40 times as many pairs in the network; the part across the limit forgotten in the norm.
 #[test]
 fn gradients_of_trained_networks_lie_in_the_enclosure() {

@@ -27,6 +27,7 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("power: rate of the gradient", 1e-8),
     ("flip probability", 1e-8),
     ("coupled losses", 2e-8),
+    ("gradients and pairs", 3e-8),
 ];
 
 /// The false-alarm probability of a test.

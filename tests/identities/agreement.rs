@@ -21,8 +21,8 @@ fn trained(train: &TrainingSet, test: &Points, time: f64, neurons: &Neurons) -> 
     flow.with_gradients().run(neurons).unwrap()
 }
 
-//= test A1@e8b31d3f
-//= power A1@e8b31d3f
+//= test A1@c6921efa
+//= power A1@c6921efa
 /// A1: at a certified point every value of g within the error has the sign of f, also the one that is closest to 0. Fault:
 /// the same at points whose error is not smaller than the limit.
 #[test]

@@ -24,7 +24,7 @@ impl Certificate {
     }
 }
 
-//= A1@e8b31d3f
+//= A1@c6921efa
 //= A2@1a0181ad
 /// Certificate given the first network, A2: "let f be any network (any width, loss, training), r̂ the perturbed inputs
 /// made from it. C = {i: e_g(z_i) + e_0(z_i) < T'|G_r̂(z_i)|, sgn G_r̂(z_i) = sgn f(z_i)}, with e_g of G2 at δ/n_z per

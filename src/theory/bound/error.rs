@@ -19,7 +19,7 @@ pub enum Tail {
 
 impl Tail {
     /// How many events share the failure probability.
-    fn events(self) -> f64 {
+    pub(super) fn events(self) -> f64 {
         match self {
             Tail::Both => 2.0,
             Tail::TowardsZero => 1.0,
@@ -27,7 +27,7 @@ impl Tail {
     }
 
     /// Of the two deviations, the one that counts.
-    fn select(self, mean: f64, upper: impl FnOnce() -> f64, lower: impl FnOnce() -> f64) -> f64 {
+    pub(super) fn select(self, mean: f64, upper: impl FnOnce() -> f64, lower: impl FnOnce() -> f64) -> f64 {
         match self {
             Tail::Both => upper().max(lower()),
             Tail::TowardsZero if mean > 0.0 => lower(),

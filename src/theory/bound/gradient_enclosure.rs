@@ -133,7 +133,7 @@ pub fn gradient_events(test_count: usize, train_count: usize) -> (usize, usize) 
     (train_count * (3 * (test_count + 2) + 5), train_count * (2 * (test_count + 2) + 3))
 }
 
-//= P9@dcf3289f
+//= P9@326baaf8
 /// Gradients from sampled pairs, P9: with probability at least 1 − (events of the sample)·e^{−t'} − (events of the
 /// network)·e^{−t} − n_c P(𝓔ᶜ), for all n and z at once, "⟨e, D_n⟩ lies within W16's bound of its sample mean for e = z,
 /// x_n, q_n, with c = ⟨e, d_n⟩ and R = β̂_e + (1−γ)√m r‖e‖/(2T√d) + |c|; and ⟨q_n, D_n⟩ ≤ ‖D_n‖ ≤ √(⟨q_n, D_n⟩² + L_n²),
