@@ -162,14 +162,10 @@ impl<'a> PairSampling<'a> {
             Ok(sums)
         };
         let lanes: Vec<Result<Sums>> = (0..LANES).into_par_iter().map(lane).collect();
-        let mut halves: Vec<Sums> = Vec::with_capacity(2);
+        let (mut first, mut second) = (Sums::new(self), Sums::new(self));
         for (lane, sums) in lanes.into_iter().enumerate() {
-            match halves.get_mut(lane / (LANES / 2)) {
-                Some(half) => half.merge(&sums?),
-                None => halves.push(sums?),
-            }
+            if lane < LANES / 2 { &mut first } else { &mut second }.merge(&sums?);
         }
-        let [first, second] = halves.try_into().map_err(|_| ()).expect("two halves of the lanes");
         first.finish(&second, count)
     }
 }

@@ -368,7 +368,7 @@ mod tests {
                     .map(|(x, y)| y * (1.0 + dot(x, test.point(z))) / train.count() as f64)
                     .collect();
                 let among = angles(gram(Kernel::DerivativeDual, Slope::RELU, train.points()));
-                let towards = angles(cross_gram(Kernel::DerivativeDual, Slope::RELU, train.points(), test));
+                let towards = angles(cross_gram(Kernel::DerivativeDual, Slope::RELU, train.points(), &test));
                 let n = train.count();
                 let pairs: f64 = (0..n).map(|k| weights[k] * dot(&weights, &among.as_slice()[n * k..][..n])).sum();
                 let found = second_moment(&weights, &towards.as_slice()[n * z..][..n], pairs, slope);

@@ -124,8 +124,7 @@ fn check_all(name: &'static str, values: &[f64], count: usize, thing: &str) -> R
 mod tests {
     use super::*;
     use crate::problem::{Points, Slope, TrainingSet};
-    use crate::theory::bound::network_error_bound;
-    use crate::theory::bound::tests::reference;
+    use crate::theory::bound::{network_error_bound, tests::reference};
 
     fn geometry(slope: f64) -> Geometry {
         let (train, test) = reference();
