@@ -13,6 +13,7 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("duals by Monte Carlo", 3e-8),
     ("kernel variance by Monte Carlo", 3e-8),
     ("bounds at finite width", 1e-8),
+    ("counterexample hunter", 5e-8),
 ];
 
 /// The false-alarm probability of a test.

@@ -174,8 +174,7 @@ impl<'a> Block<'a> {
     /// If test points are not watched.
     #[must_use]
     pub fn first_flip_test(&self, k: usize, j: usize) -> f64 {
-        assert!(self.sites.train + j < self.sites.count, "test points are not watched in this run");
-        self.first_flip[self.sites.count * k + self.sites.train + j]
+        self.first_flip[self.sites.count * k + self.watched(j)]
     }
 
     /// u of the k-th neuron at training point n, at time 0 and at time T.
@@ -189,6 +188,31 @@ impl<'a> Block<'a> {
     #[must_use]
     pub fn initial_velocity_train(&self, k: usize, n: usize) -> f64 {
         self.initial_velocity[self.sites.count * (k / self.multiplicity) + self.sites.of_train[n]]
+    }
+
+    /// u of the k-th neuron at watched test point j, at time 0 and at time T.
+    ///
+    /// # Panics
+    /// If test points are not watched.
+    #[must_use]
+    pub fn preactivation_test(&self, k: usize, j: usize) -> (f64, f64) {
+        let site = self.watched(j);
+        (self.initial_at(k, site), self.preactivation[self.sites.count * k + site])
+    }
+
+    /// u̇/a of the k-th neuron at watched test point j at time 0.
+    ///
+    /// # Panics
+    /// If test points are not watched.
+    #[must_use]
+    pub fn initial_velocity_test(&self, k: usize, j: usize) -> f64 {
+        self.initial_velocity[self.sites.count * (k / self.multiplicity) + self.watched(j)]
+    }
+
+    /// The site of test point j.
+    fn watched(&self, j: usize) -> usize {
+        assert!(self.sites.train + j < self.sites.count, "test points are not watched in this run");
+        self.sites.train + j
     }
 
     /// φ'(u) of the k-th neuron at training point n at time T; strictly between γ and 1 while it slides there.
