@@ -90,7 +90,7 @@ impl Standard {
         // Only the network at initialisation needs another start: pairs begin with 0.
         let initialisation = if entry.id() == "W11" { Initialisation::Standard } else { case.initialisation };
         let case = Case { initialisation, ..case.clone() };
-        let (pairs, networks) = if self.quick { (512, 100) } else { (4096, 200) };
+        let (pairs, networks) = if self.quick { (2000, 100) } else { (20_000, 200) };
         let purpose = format!("tightness/{}", entry.id());
         let draw = Draw { seed: self.seed, purpose, pairs, networks };
         // The confidence limits are not used: 1/2 is as good as any error probability.

@@ -124,11 +124,14 @@ fn relative_drift(case: &Case, path: &Path) -> f64 {
     moved / path.readout - case.time * slope.derivative(path.initial) * path.velocity
 }
 
+/// The paths of pairs of neurons at one test point.
+type Pairs = Vec<[Path; 2]>;
+
 /// A power of R/ω, averaged over a pair, with the interval in which it lies: |R/ω| ≤ ρ = T(b↑ − b↓).
 fn drift_moment(case: &Case, draw: &Draw, size: ReadoutSize, power: i32, factor: f64) -> Result<Vec<Observed>> {
     let ranges = case.geometry()?.ranges();
     let paths = follow_pairs(case, size, draw)?;
-    let at_point = |((z, paths), (low, high)): ((&[f64], Vec<[Path; 2]>), (f64, f64))| {
+    let at_point = |((z, paths), (low, high)): ((&[f64], Pairs), (f64, f64))| {
         let limit = (case.time * (high - low)).powi(power);
         let values: Vec<f64> = paths
             .iter()
