@@ -59,6 +59,8 @@ impl Observer for Decided {
     }
 }
 
+//= test M1@25975a58
+//= test N2@064d315e
 /// The flow of a piecewise linear energy: descent with step η stays within C·η of it, so halving the step must halve
 /// the error. No tolerance is picked: the ratio of successive errors is what is tested, in the mean over neurons.
 #[test]
@@ -149,6 +151,7 @@ proptest! {
         prop_assert!(residual <= 64.0 + 4.0 * outcome.events as f64, "residual {residual} ε after {} events", outcome.events);
     }
 
+    //= test M1@25975a58
     /// Energy E(w) = −(a/N) Σ y φ(u) falls along the flow at the rate ‖ẇ‖², so ‖w(T)−w(0)‖² ≤ T·(E(0) − E(T)).
     #[test]
     fn flow_obeys_the_energy_inequality(
@@ -189,6 +192,7 @@ fn long_flows_with_relu_slide_and_end() {
     }
 }
 
+//= test M2@34ef9aa6
 /// Two samples, one neuron, by hand: x̃₁ = (1, 1), x̃₂ = (−1, 1) are orthogonal, so the preactivations decouple:
 /// u̇₁ = a y₁ φ'(u₁)·2/2. With a y₁ = −1, u₁(0) = 1 and γ = ½: u₁ falls at rate 1 until t = 1 and would fall on at rate ½;
 /// no sliding, as the velocity keeps its sign. u₂ with a y₂ = +1, u₂(0) = −1 rises at rate ½ until t = 2, then at rate 1.
@@ -202,6 +206,7 @@ fn two_orthogonal_samples_by_hand() {
     assert_eq!(after.hidden(), [-1.0, 0.0]);
 }
 
+//= test M2@34ef9aa6
 /// One sample pushed down by itself and up by another: it slides. x̃₁ = (0,1), x̃₂ = (1,1), y = (−1, +1), a = 1, γ = 0:
 /// with u₁, u₂ > 0 the forces cancel in the bias: u̇₁ = ½(−1+1) = 0. Starting with u₂ > 0 > u₁: u̇₁ = ½ > 0, arrives at 0
 /// and stays there with λ₁·1 = 1 from the balance u̇₁ = ½(−λ₁ + 1) = 0, u̇₂ = ½(−λ₁ + 2) = ½.

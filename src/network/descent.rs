@@ -106,6 +106,7 @@ impl Descent {
         self
     }
 
+    //= N2@064d315e
     /// Trains the hidden layer of a network.
     ///
     /// Memory: the weights three times for coupled losses plus m·N preactivations; for the identity loss the weights

@@ -124,6 +124,7 @@ enum Source {
 }
 
 impl Neurons {
+    //= N1@de793693
     /// A random network: w_i ~ N(0, I/d), b_i ~ N(0, 1), readout as asked. Neuron i (for `Antisymmetric`: pair i)
     /// uses stream i of `streams`, so a wider network begins with the narrower one's hidden weights.
     ///
@@ -244,6 +245,7 @@ mod tests {
         assert_eq!(readout, whole.readout()[3..8]);
     }
 
+    //= test N1@de793693
     #[test]
     fn antisymmetric_pairs_share_hidden_weights_and_cancel() {
         let weights = drawn(6, Initialisation::Antisymmetric, Readout::Gaussian);

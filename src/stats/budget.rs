@@ -14,6 +14,8 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("kernel variance by Monte Carlo", 3e-8),
     ("bounds at finite width", 1e-8),
     ("counterexample hunter", 5e-8),
+    ("flip probability", 1e-8),
+    ("coupled losses", 2e-8),
 ];
 
 /// The false-alarm probability of a test.

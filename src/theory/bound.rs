@@ -6,25 +6,45 @@
 //! - [`drift`]: mean (W5, W7) and second moment (W6) of the drift;
 //! - [`error`]: initial kernel (W4), trained network (W9), network at initialisation (W11);
 //! - [`target`]: random labels (G6), the offset of unbalanced targets (G7);
-//! - [`certificate`]: the sign of g, given f (A2).
+//! - [`certificate`]: the sign of g, given f (A2);
+//! - [`enclosure`]: flips and outputs of one trained network, given its initial weights (M4, M5, M6);
+//! - [`loss`]: logistic, squared and other Lipschitz losses (L1, L2, L3);
+//! - [`boundary`]: the boundary term of the limit's gradient (P2);
+//! - [`rounding`]: what rounding does to the numbers compared (R1–R6).
 //!
-//! All bounds on trained networks are for gradient flow of the identity loss. They are evaluated in double precision, not
+//! All bounds on trained networks but those of [`loss`] are for gradient flow of the identity loss. They are evaluated in double precision, not
 //! rounded outwards. Angles of nearly equal points have an absolute error of a few ε only; the terms with 1/sin θ that
 //! suffer from it are large, and stand in minima with terms that do not.
 
 pub mod angle;
+pub mod boundary;
 pub mod certificate;
 pub mod drift;
+pub mod enclosure;
 pub mod error;
 pub mod geometry;
+pub mod loss;
+pub mod rounding;
 pub mod tail;
 pub mod target;
 
 pub use angle::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
+pub use boundary::boundary_term_bound;
 pub use certificate::{Certificate, certificate_given_f};
 pub use drift::{drift_second_moment_bound, mean_drift_asymptotic_bound, mean_drift_bound};
+pub use enclosure::{
+    Start, TrainedNeuron, flip_probability_bound, flip_time_at, flip_times, network_deviation_bound, network_enclosure,
+};
 pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_error_bound};
-pub use geometry::{Geometry, velocity_range};
+pub use geometry::{Geometry, signed_gram_matrix, velocity_range};
+pub use loss::{
+    LipschitzLoss, LossBound, ReadoutMoments, kernel_drift_bound, lipschitz_loss_bound, mean_square_drift_bound,
+    squared_loss_bound,
+};
+pub use rounding::{
+    Computed, FlowArithmetic, FlowScale, FlowSlack, Slack, angle_error_bound, closed_form_error_bound, dot_error_bound,
+    flow_rounding_slack, refutes, variance_error_bound, velocity_error_bound, velocity_magnitude,
+};
 pub use tail::{bernstein_deviation, chernoff_deviation};
 pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};
 

@@ -12,8 +12,10 @@ use crate::problem::Slope;
 
 /// The angle between two augmented inputs, kept as θ and π − θ, each with full relative accuracy.
 ///
-/// Accuracy: relative error of the angle and of the supplement below 10⁻¹⁴ for norms from 10⁻⁸ to 10⁸ times √d, also
-/// for inputs that differ in the last digits only (measured against 50-digit arithmetic in `tests/theory.rs`).
+/// Accuracy: absolute error at most 13γ_{2d+12} (R3). Relative error of the angle of nearly parallel inputs: a few ε times
+/// 1 + ‖x‖/√d, which is attained where the difference is nearly along x (3·10⁻⁹ at ‖x‖ = 10⁸√d); elsewhere relative errors
+/// of angle and supplement below 10⁻¹⁴ for norms from 10⁻⁸ to 10⁸ times √d, also for inputs that differ in the last digits
+/// only (measured against 50-digit arithmetic in `tests/theory.rs`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair {
     /// 1 + ⟨x,z⟩/d = s s' cos θ.
@@ -71,6 +73,7 @@ impl Pair {
         self.augmented_product
     }
 
+    //= D2@843b7da3
     /// Derivative dual Φ = E φ'(u)φ'(v) = ((1+γ²)(π−θ) + 2γθ)/(2π) ∈ [γ, (1+γ²)/2].
     ///
     /// Both terms are non-negative and the supplement is a number of its own: relative error a few ε.

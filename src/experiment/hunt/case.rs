@@ -4,7 +4,6 @@ use nalgebra::DMatrix;
 use serde::{Serialize, Serializer};
 
 use crate::error::Result;
-use crate::linalg::norm_squared;
 use crate::network::{Initialisation, Readout};
 use crate::problem::{Points, Scenario, Slope, TrainingSet};
 use crate::theory::bound::{Geometry, NetworkLaw, ReadoutLaw};
@@ -85,13 +84,6 @@ impl Case {
     pub fn limit_perturbations(&self) -> Result<DMatrix<f64>> {
         let gradients = Predictor::identity(&self.train, self.slope, 1.0)?.gradient(self.train.points())?;
         perturbations(&gradients, &vec![1.0; self.train.count()], self.epsilon)
-    }
-
-    /// κ*(z) = (1/N) Σ (‖x_n‖‖z‖ + 1): what the rounding errors of velocities at z are measured in (R2).
-    pub(super) fn rounding_scale(&self, z: &[f64]) -> f64 {
-        let norm = norm_squared(z).sqrt();
-        let sum: f64 = self.train.points().iter().map(|x| norm_squared(x).sqrt() * norm + 1.0).sum();
-        sum / self.train.count() as f64
     }
 }
 

@@ -4,12 +4,13 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use super::case::Case;
-use super::measure::roundings;
 use crate::error::Result;
 use crate::linalg::norm_squared;
 use crate::network::flow::{Block, Observer};
 use crate::network::{FlowOutcome, GradientFlow, Neurons, Readout, Weights};
 use crate::random::Streams;
+use crate::theory::bound::rounding::rounding_factor;
+use crate::theory::bound::{FlowArithmetic, FlowScale, FlowSlack, flow_rounding_slack, velocity_magnitude};
 
 /// Where random numbers come from, and how many are drawn.
 #[derive(Debug, Clone)]
@@ -62,6 +63,8 @@ pub struct Path {
     pub velocity: f64,
     /// The first sign change, ∞ if there is none up to T.
     pub first_flip: f64,
+    /// What rounding may have done to it (R5).
+    pub slack: FlowSlack,
 }
 
 /// Neurons per run of the flow: an even number.
@@ -81,7 +84,7 @@ pub fn follow_pairs(case: &Case, size: ReadoutSize, draw: &Draw) -> Result<Vec<V
             let count = CHUNK.min(2 * draw.pairs - chunk * CHUNK);
             let neurons = Neurons::given(pairs(case, size, count, &mut streams.stream(chunk as u64))?);
             let tests = case.test.count();
-            let (_, seen) = flow.run_observed(&neurons, &|| Paths { of_test: vec![Vec::new(); tests] })?;
+            let (_, seen) = flow.run_observed(&neurons, &|| Paths { case, of_test: vec![Vec::new(); tests] })?;
             Ok(seen.of_test)
         })
         .collect();
@@ -112,17 +115,21 @@ fn pairs(case: &Case, size: ReadoutSize, count: usize, rng: &mut impl rand::Rng)
     Weights::from_augmented(d, hidden, readout)
 }
 
-struct Paths {
+struct Paths<'a> {
+    case: &'a Case,
     of_test: Vec<Vec<Path>>,
 }
 
-impl Observer for Paths {
+impl Observer for Paths<'_> {
     fn block(&mut self, block: &Block<'_>) {
+        let slacks = Slacks::new(self.case);
         for (j, paths) in self.of_test.iter_mut().enumerate() {
+            let scale = slacks.scale(self.case.test.point(j));
             paths.extend((0..block.size()).map(|k| {
                 let (initial, trained) = block.preactivation_test(k, j);
                 let (velocity, first_flip) = (block.initial_velocity_test(k, j), block.first_flip_test(k, j));
-                Path { readout: block.readout(k), initial, trained, velocity, first_flip }
+                let slack = slacks.of(block, k, scale);
+                Path { readout: block.readout(k), initial, trained, velocity, first_flip, slack }
             }));
         }
     }
@@ -131,6 +138,32 @@ impl Observer for Paths {
         for (mine, theirs) in self.of_test.iter_mut().zip(later.of_test) {
             mine.extend(theirs);
         }
+    }
+}
+
+/// R5 for the neurons of a case.
+pub(super) struct Slacks<'a> {
+    case: &'a Case,
+}
+
+impl<'a> Slacks<'a> {
+    pub fn new(case: &'a Case) -> Self {
+        Slacks { case }
+    }
+
+    /// ‖(x, 1)‖ and κ*(x).
+    pub fn scale(&self, x: &[f64]) -> (f64, f64) {
+        ((norm_squared(x) + 1.0).sqrt(), velocity_magnitude(self.case.train.points(), x))
+    }
+
+    /// The slack of the block's k-th neuron at a point of the given scale.
+    pub fn of(&self, block: &Block<'_>, k: usize, (point_norm, velocity): (f64, f64)) -> FlowSlack {
+        let (input_dim, train_count) = (self.case.train.input_dim(), self.case.train.count());
+        let (moves, updates) = (block.moves(k), block.derivative_changes(k).len() as u64);
+        let arithmetic = FlowArithmetic { input_dim, train_count, width: self.case.width, moves, updates };
+        let weight_norm = norm_squared(block.initial_hidden(k)).sqrt();
+        let scale = FlowScale { readout: block.readout(k), weight_norm, point_norm, velocity, time: self.case.time };
+        flow_rounding_slack(arithmetic, scale)
     }
 }
 
@@ -154,21 +187,15 @@ pub fn train_networks(case: &Case, gradients: bool, draw: &Draw) -> Result<Vec<F
 /// The norm of (w, b) that no neuron exceeds, but with a probability below 10⁻²⁰: E‖(w,b)‖² = 2, and b is normal.
 const HIDDEN_NORM: f64 = 12.0;
 
-/// R2 for one neuron's change of u at z over the readout, and its velocity times T: how far rounding may take either.
-pub(super) fn path_rounding(case: &Case, z: &[f64], readout: f64) -> f64 {
-    // Formation, update at the events, two or three additions at the end; an event per sample, taken fourfold.
-    let steps = case.train.input_dim() + 5 * case.train.count() + 16;
-    let point = (norm_squared(z) + 1.0).sqrt();
-    2.0 * roundings(steps) * (HIDDEN_NORM * point / readout.abs() + case.time * case.rounding_scale(z))
-}
-
-/// The same for the output of a network of the case at z, divided by T·F's size where it is compared with that: Σ|a| is at
-/// most √m (Σa²)^½, and Σa² is near 1 (below 16 but with a probability below 10⁻¹⁰ per network).
+/// How far rounding may take the output of a network of the case at z, less T·F: R5 with Σ|a| ≤ √m (Σa²)^½ and Σa² ≤ 16, which
+/// is exceeded with a probability below 10⁻¹⁰ only (Σa² is a mean of χ²₁ or 1), and R4.
 pub(super) fn output_rounding(case: &Case, z: &[f64]) -> f64 {
-    let steps = case.train.input_dim() + 5 * case.train.count() + case.width + 64;
+    // A neuron's moves are counted as four per sample.
+    let steps = 8 * (case.train.input_dim() + 5 * case.train.count() + case.width + 64);
     let point = (norm_squared(z) + 1.0).sqrt();
-    let sums = 4.0 * (case.width as f64).sqrt() * HIDDEN_NORM * point + 16.0 * case.time * case.rounding_scale(z);
-    2.0 * roundings(steps) * sums
+    let sums = 4.0 * (case.width as f64).sqrt() * HIDDEN_NORM * point
+        + 16.0 * case.time * velocity_magnitude(case.train.points(), z);
+    2.0 * rounding_factor(steps as f64) * sums
 }
 
 #[cfg(test)]

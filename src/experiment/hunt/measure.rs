@@ -2,15 +2,6 @@
 
 use crate::stats::{clopper_pearson, mean, quantile, rejection_count, variance};
 
-/// The unit roundoff u.
-const UNIT_ROUNDOFF: f64 = 0.5 * f64::EPSILON;
-
-/// γ_k = ku/(1 − ku): the relative error of k roundings (R1).
-pub(super) fn roundings(k: usize) -> f64 {
-    let ku = k as f64 * UNIT_ROUNDOFF;
-    ku / (1.0 - ku)
-}
-
 /// What one test point shows. `rounding` bounds the error of the numbers, and counts in favour of the bound.
 #[derive(Debug, Clone)]
 pub enum Observed {

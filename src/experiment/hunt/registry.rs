@@ -5,6 +5,8 @@
 //! from [`theory::bound`](crate::theory::bound).
 
 mod dynamics;
+mod enclosure;
+mod limit;
 mod pairs;
 mod tails;
 mod target;
@@ -62,6 +64,12 @@ impl Entry {
         // Whole networks are trained for quantiles; single neurons cost the same at any width.
         let width_limit = if kind == Kind::Probability { 64 } else { 4096 };
         Entry { id, about, kind, width_limit, observe: Arc::new(observe), bound: Arc::new(bound) }
+    }
+
+    /// Looks at networks up to this width only, a power of 2.
+    #[must_use]
+    fn up_to_width(self, width_limit: usize) -> Self {
+        Entry { width_limit, ..self }
     }
 
     /// The same observation against another bound: what `change` makes of the case and the right bound. This is how tests
@@ -126,7 +134,16 @@ impl Entry {
 /// All statements, in the order of `proofs/`.
 #[must_use]
 pub fn entries() -> Vec<Entry> {
-    [pairs::entries(), dynamics::entries(), tails::entries(), width::entries(), target::entries()].concat()
+    [
+        pairs::entries(),
+        dynamics::entries(),
+        enclosure::entries(),
+        tails::entries(),
+        width::entries(),
+        limit::entries(),
+        target::entries(),
+    ]
+    .concat()
 }
 
 /// The statement with the given id.

@@ -18,6 +18,7 @@ mod sliding;
 mod totals;
 
 pub use block::Block;
+pub use neuron::DerivativeChange;
 pub use totals::FlowOutcome;
 
 use rayon::prelude::*;
@@ -111,6 +112,7 @@ impl<'a> GradientFlow<'a> {
         self
     }
 
+    //= N2@064d315e
     /// Runs the flow.
     ///
     /// # Errors

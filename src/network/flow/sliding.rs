@@ -335,6 +335,7 @@ mod tests {
         best.1
     }
 
+    //= test M2@34ef9aa6
     #[test]
     fn resolved_velocity_has_the_smallest_norm() {
         for case in 0..40 {

@@ -8,6 +8,7 @@ use crate::linalg::{Store, multiply_parallel, norm_squared, view};
 use crate::problem::{Points, Slope, TrainingSet};
 use crate::theory::{Kernel, Predictor, cross_gram, gram, kernel_variance};
 
+//= M3@0eb36093
 /// Range of velocities M3: "for all φ ∈ `[γ,1]^N`, V↓ ≤ Σ_k C_k φ_k ≤ V↑ with V↑ = κ₊ − γκ₋, V↓ = γκ₊ − κ₋, both attained".
 ///
 /// Inputs: `signed_gram` C_k(z) = y_k(⟨x_k,z⟩+1)/N for one z. Returns (V↓, V↑), in units of function change per unit of
@@ -139,7 +140,7 @@ impl Geometry {
 
 /// Distinct points in the order of their first occurrence, with the sums of their labels; sums of 0 drop out, unless
 /// nothing else is left.
-fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
+pub(super) fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
     let mut first: std::collections::HashMap<Vec<u64>, usize> = std::collections::HashMap::new();
     let mut groups: Vec<(usize, f64)> = Vec::new();
     for (n, (point, label)) in set.points().iter().zip(set.labels()).enumerate() {
@@ -157,8 +158,17 @@ fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
     (set.points().select(&indices), groups.iter().map(|(_, sum)| *sum).collect())
 }
 
+/// C_j(z) = y_j(⟨x_j,z⟩ + 1)/N of a training set: one row per training point, one column per test point.
+///
+/// # Errors
+/// Test points of another dimension.
+pub fn signed_gram_matrix(set: &TrainingSet, test: &Points) -> Result<DMatrix<f64>> {
+    set.points().same_dimension("test points", test)?;
+    Ok(signed_gram(set.points(), set.labels(), 1.0 / set.count() as f64, test))
+}
+
 /// C_j(z) = y_j(⟨x_j,z⟩ + 1)/N: one column per z.
-fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DMatrix<f64> {
+pub(super) fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DMatrix<f64> {
     let (n, d) = (points.count(), points.input_dim());
     let mut product = DMatrix::zeros(n, test.count());
     let left = view(points.as_columns().as_slice(), d, n).transpose();
@@ -195,6 +205,7 @@ mod tests {
         assert_close(leaky.variance(), &VARB_LEAKY, 1e-12);
     }
 
+    //= test M3@0eb36093
     #[test]
     fn corners_attain_the_range_of_velocities() {
         let slope = Slope::new(0.25).unwrap();

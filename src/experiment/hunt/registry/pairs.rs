@@ -4,9 +4,10 @@ use super::{Entry, Kind};
 use crate::error::Result;
 use crate::experiment::hunt::case::Case;
 use crate::experiment::hunt::draw::Draw;
-use crate::experiment::hunt::measure::{Observed, roundings};
+use crate::experiment::hunt::measure::Observed;
 use crate::linalg::norm_squared;
 use crate::theory::Pair;
+use crate::theory::bound::rounding::rounding_factor;
 use crate::theory::bound::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -49,8 +50,9 @@ fn angle_changes(case: &Case, _: &Draw) -> Result<Vec<Observed>> {
     // The bound's inputs have d + 6 roundings; its arcsine is steep where the pair is nearly opposite. Angles: 10⁻¹⁴
     // relative each (tests/theory.rs), here of three numbers up to π.
     let share = length / (d as f64).sqrt() / (s + s_prime);
-    let steep = 2.0 * ((share * (1.0 + roundings(2 * d + 16))).min(1.0).asin() - (share.min(1.0)).asin());
-    let rest = roundings(8 * d + 64) * (direct + share) + if value > direct { 6e-14 } else { 0.0 };
+    let steep =
+        2.0 * ((share * (1.0 + rounding_factor((2 * d + 16) as f64))).min(1.0).asin() - (share.min(1.0)).asin());
+    let rest = rounding_factor((8 * d + 64) as f64) * (direct + share) + if value > direct { 6e-14 } else { 0.0 };
     Ok(vec![Observed::Certain { value, rounding: steep + rest }])
 }
 
@@ -66,11 +68,11 @@ fn unit_changes(case: &Case, _: &Draw) -> Result<Vec<Observed>> {
     let combine = |sign: f64| -> Vec<f64> { a.iter().zip(b).map(|(x, y)| x / norm_a + sign * y / norm_b).collect() };
     let (difference, sum) = (norm_squared(&combine(-1.0)).sqrt(), norm_squared(&combine(1.0)).sqrt());
     // Components of unit vectors have d + 5 roundings, ‖·‖ ≤ 1 each; so have the bounds, of size up to 2 where they bind.
-    let rounding = 8.0 * roundings(a.len() + 8);
+    let rounding = 8.0 * rounding_factor((a.len() + 8) as f64);
     let angle = 2.0 * difference.atan2(sum);
     let (e, limit) = (distance(a, b), norm_a);
     let steep = if e < limit {
-        ((e / limit) * (1.0 + roundings(2 * a.len() + 16))).min(1.0).asin() - (e / limit).asin()
+        ((e / limit) * (1.0 + rounding_factor((2 * a.len() + 16) as f64))).min(1.0).asin() - (e / limit).asin()
     } else {
         0.0
     };

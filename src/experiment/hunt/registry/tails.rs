@@ -9,9 +9,10 @@ use super::{Entry, Kind};
 use crate::error::Result;
 use crate::experiment::hunt::case::Case;
 use crate::experiment::hunt::draw::Draw;
-use crate::experiment::hunt::measure::{Observed, exact_quantile, roundings};
+use crate::experiment::hunt::measure::{Observed, exact_quantile};
 use crate::network::Readout;
 use crate::random::Streams;
+use crate::theory::bound::rounding::rounding_factor;
 use crate::theory::bound::{bernstein_deviation, chernoff_deviation};
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -48,7 +49,7 @@ fn extremal_laws(case: &Case) -> Result<Vec<Option<TwoPoints>>> {
         .map(|((mean, variance), (_, high))| {
             let gap = high - mean;
             // Numbers that are rounding alone describe no law.
-            let scale = roundings(1 << 20) * high.abs().max(mean.abs());
+            let scale = rounding_factor(f64::from(1 << 20)) * high.abs().max(mean.abs());
             let share = variance / (variance + gap * gap);
             (gap > scale && *variance > scale * scale).then(|| TwoPoints { low: mean - variance / gap, high, share })
         })
@@ -60,7 +61,7 @@ fn tail(case: &Case, draw: &Draw, index: usize, law: &TwoPoints, mean: f64) -> R
     let n = case.law()?.copies();
     let step = (law.high - law.low) / n as f64;
     // λ is at least about √(t/n)/σ: ln M has an absolute error of a few ε, divided by λ.
-    let rounding = roundings(64 * (n + 16)) * (law.high.abs() + law.low.abs());
+    let rounding = rounding_factor((64 * (n + 16)) as f64) * (law.high.abs() + law.low.abs());
     if case.readout == Readout::Rademacher {
         let (ln_p, ln_q) = (law.share.ln(), (-law.share).ln_1p());
         let term = |k: u64| {

@@ -6,10 +6,11 @@ use super::{Entry, Kind};
 use crate::error::Result;
 use crate::experiment::hunt::case::Case;
 use crate::experiment::hunt::draw::Draw;
-use crate::experiment::hunt::measure::{Observed, exact_quantile, roundings};
+use crate::experiment::hunt::measure::{Observed, exact_quantile};
 use crate::linalg::norm_squared;
 use crate::problem::Scenario;
 use crate::random::Streams;
+use crate::theory::bound::rounding::rounding_factor;
 use crate::theory::bound::{label_noise_bound, target_offset, target_offset_remainder_bound};
 use crate::theory::{Kernel, cross_gram, perturbed_points};
 
@@ -61,7 +62,7 @@ fn label_noise(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
             (terms.sum::<f64>() / n as f64 - signal[j]).abs()
         };
         let size: f64 = plus[j].iter().chain(&minus[j]).map(|k| k.abs()).sum::<f64>() / n as f64;
-        let rounding = roundings(16 * case.train.input_dim() + 4 * n + 128) * size;
+        let rounding = rounding_factor((16 * case.train.input_dim() + 4 * n + 128) as f64) * size;
         if n <= ENUMERATED {
             let law =
                 (0..1_usize << n).map(|bits| (value(Box::new(move |k| bits >> k & 1 == 1)), 0.5_f64.powi(n as i32)));
@@ -86,7 +87,7 @@ fn offsets(case: &Case, _: &Draw) -> Result<Vec<Observed>> {
         let mean = halves.zip(case.train.labels()).map(|(b, y)| b * y).sum::<f64>() / n;
         // Kernels of size up to 1 + ε‖z‖, each with its angle's error (10⁻¹⁴ relative of at most π).
         let size = 1.0 + case.epsilon * norm_squared(z).sqrt();
-        let rounding = (roundings(4 * case.train.input_dim() + case.train.count() + 32) + 2e-14) * size;
+        let rounding = (rounding_factor((4 * case.train.input_dim() + case.train.count() + 32) as f64) + 2e-14) * size;
         Observed::Certain { value: (mean - offset[j]).abs(), rounding }
     };
     Ok(case.test.iter().enumerate().map(at_point).collect())

@@ -3,9 +3,7 @@
 use super::{Entry, Kind};
 use crate::error::Result;
 use crate::experiment::hunt::case::Case;
-use crate::experiment::hunt::draw::{
-    Draw, Path, ReadoutSize, follow_pairs, output_rounding, path_rounding, train_networks,
-};
+use crate::experiment::hunt::draw::{Draw, Path, ReadoutSize, follow_pairs, output_rounding, train_networks};
 use crate::experiment::hunt::measure::Observed;
 use crate::network::{FlowOutcome, Initialisation, Readout};
 use crate::theory::bound::{
@@ -131,20 +129,22 @@ type Pairs = Vec<[Path; 2]>;
 fn drift_moment(case: &Case, draw: &Draw, size: ReadoutSize, power: i32, factor: f64) -> Result<Vec<Observed>> {
     let ranges = case.geometry()?.ranges();
     let paths = follow_pairs(case, size, draw)?;
-    let at_point = |((z, paths), (low, high)): ((&[f64], Pairs), (f64, f64))| {
+    let at_point = |(paths, (low, high)): (Pairs, (f64, f64))| {
         let limit = (case.time * (high - low)).powi(power);
         let values: Vec<f64> = paths
             .iter()
             .map(|pair| 0.5 * factor * pair.iter().map(|p| relative_drift(case, p).powi(power)).sum::<f64>())
             .collect();
-        let smallest = paths.iter().map(|pair| pair[0].readout).fold(f64::INFINITY, f64::min);
-        let single = path_rounding(case, z, smallest);
-        // |(r + e)² − r²| ≤ e(2|r| + e).
-        let rounding = factor * if power == 2 { single * (2.0 * limit.sqrt() + single) } else { single };
+        // The change of φ(u) errs by e = output/|a|, and so does a·T·V (R5); |(r + e)² − r²| ≤ e(2|r| + e).
+        let error = |p: &Path| 2.0 * p.slack.output / p.readout.powi(2);
+        let largest = limit.sqrt();
+        let raised = |e: f64| if power == 2 { e * (2.0 * largest + e) } else { e };
+        let rounding =
+            factor * paths.iter().flatten().map(|p| raised(error(p))).sum::<f64>() / (2 * paths.len()) as f64;
         let lowest = if power == 2 { 0.0 } else { -limit };
         Observed::Expectation { values, range: (factor * lowest, factor * limit), rounding }
     };
-    Ok(case.test.iter().zip(paths).zip(ranges).map(at_point).collect())
+    Ok(paths.into_iter().zip(ranges).map(at_point).collect())
 }
 
 fn mean_drift(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
