@@ -22,12 +22,19 @@ enum Place {
     On,
 }
 
+/// How a training point repeats another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copied {
+    Exactly,
+    Nearly,
+}
+
 /// The choices of a restart.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
     input_dim: usize,
-    /// For each training point the earlier point that it repeats, if any.
-    copy_of: Vec<Option<usize>>,
+    /// For each training point the earlier point that it repeats, if any, exactly or nearly.
+    copy_of: Vec<Option<(usize, Copied)>>,
     labels: Vec<f64>,
     /// All points on one line through the origin.
     collinear: bool,
@@ -49,8 +56,12 @@ impl Shape {
     pub fn draw(rng: &mut impl Rng, width_limit: usize) -> Self {
         let input_dim = choose(rng, &[1, 1, 2, 2, 3, 4, 6, 12]);
         let train_count: usize = choose(rng, &[1, 1, 2, 2, 3, 4, 6, 10]);
-        let copy_of =
-            (0..train_count).map(|n| (n > 0 && rng.random_bool(0.15)).then(|| rng.random_range(0..n))).collect();
+        let copy_of = (0..train_count)
+            .map(|n| {
+                let copies = n > 0 && rng.random_bool(0.25);
+                copies.then(|| (rng.random_range(0..n), choose(rng, &[Copied::Exactly, Copied::Nearly])))
+            })
+            .collect();
         let labels = (0..train_count).map(|_| choose(rng, &[1.0, -1.0])).collect();
         let widths = width_limit.ilog2();
         Shape {
@@ -82,17 +93,20 @@ impl Shape {
         let (d, count) = (self.input_dim, self.labels.len());
         let scale = power(1, -1.5, 1.5);
         let coordinate = |point: usize, j: usize| number(SCALARS + point * d + j);
+        let step = scale * power(5, -4.0, 0.0);
         let mut rows: Vec<Vec<f64>> = Vec::with_capacity(count);
         for n in 0..count {
             let row = match self.copy_of[n] {
-                Some(earlier) => rows[earlier].clone(),
+                Some((earlier, Copied::Exactly)) => rows[earlier].clone(),
+                Some((earlier, Copied::Nearly)) => {
+                    (0..d).map(|j| rows[earlier][j] + step * coordinate(n + 1, j)).collect()
+                }
                 None if self.collinear && n > 0 => rows[0].iter().map(|x| 2.0 * coordinate(n + 1, 0) * x).collect(),
                 None => (0..d).map(|j| scale * coordinate(n + 1, j)).collect(),
             };
             rows.push(row);
         }
         let test_scale = power(2, -1.5, 1.5);
-        let step = scale * power(5, -4.0, 0.0);
         let shifted = |sign: f64| (0..d).map(|j| sign * rows[0][j] + step * coordinate(0, j)).collect();
         let test: Vec<f64> = match self.place {
             Place::Free if self.collinear => rows[0].iter().map(|x| test_scale * coordinate(0, 0) * x).collect(),

@@ -76,7 +76,7 @@ fn ratio(observed: f64, bound: f64) -> f64 {
 }
 
 impl Observed {
-    /// Compares with a bound. `error` is the probability with which the lower limit may lie above what it limits:
+    /// Compares with a bound. `error` (below 1/2) is the probability with which the lower limit may lie above what it limits:
     /// Maurer and Pontil's empirical Bernstein bound (2009, Thm 4) for expectations, Clopper and Pearson's limit for
     /// probabilities, the order statistic of the exact binomial tail for quantiles. A certain number has no error.
     #[must_use]
@@ -91,7 +91,7 @@ impl Observed {
                 Measurement { observed, lower: observed - deviation - rounding, bound }
             }
             Observed::Event { trials, count } => {
-                let lower = clopper_pearson(*trials, *count, 2.0 * error).0;
+                let lower = clopper_pearson(*trials, *count, 2.0 * error.min(0.49)).0;
                 Measurement { observed: *count as f64 / *trials as f64, lower, bound }
             }
             Observed::Tail { values, probability, rounding } => {
