@@ -22,6 +22,16 @@ pub enum Error {
         /// The domain, in words.
         expected: &'static str,
     },
+    /// A word that is none of those expected.
+    #[error("{name} is '{value}'; expected one of {expected}")]
+    Unknown {
+        /// What was chosen.
+        name: &'static str,
+        /// The word found.
+        value: String,
+        /// The words expected.
+        expected: String,
+    },
     /// An entry of an array is NaN or infinite.
     #[error("{name}: row {row}, column {column} is {value}; expected a finite number")]
     NotFinite {

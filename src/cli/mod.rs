@@ -2,9 +2,11 @@
 
 mod arguments;
 mod certify;
+mod falsify;
 mod kernel;
 mod learn;
 mod predict;
+mod tightness;
 mod train;
 mod verify;
 
@@ -21,7 +23,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 /// networks of growing width on clean data, trains others only on their adversarial perturbations with random labels,
 /// and compares both with the closed-form infinite-width predictions, with a verdict per claim.
 ///
-/// Exit status: 0 if all is well (for verify: every claim held), 1 if a claim was rejected, 2 for unusable input.
+/// Exit status: 0 if all is well (for verify: every claim held), 1 if a claim was rejected or a bound violated, 2 for
+/// unusable input.
 #[derive(Debug, Parser)]
 #[command(name = "pertlearn", version, max_term_width = 110)]
 struct Arguments {
@@ -37,6 +40,8 @@ enum Command {
     Learn(learn::LearnArguments),
     Certify(certify::CertifyArguments),
     Verify(verify::VerifyArguments),
+    Falsify(falsify::FalsifyArguments),
+    Tightness(tightness::TightnessArguments),
 }
 
 /// What a command has to say about the claims it checked.
@@ -106,6 +111,8 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Learn(arguments) => &arguments.common,
         Command::Certify(arguments) => &arguments.common,
         Command::Verify(arguments) => &arguments.common,
+        Command::Falsify(arguments) => &arguments.common,
+        Command::Tightness(arguments) => &arguments.common,
     };
     if let Some(threads) = common.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
@@ -118,5 +125,7 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Learn(arguments) => learn::run(&arguments),
         Command::Certify(arguments) => certify::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Falsify(arguments) => falsify::run(&arguments),
+        Command::Tightness(arguments) => tightness::run(&arguments),
     }
 }

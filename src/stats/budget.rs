@@ -25,6 +25,7 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("power: bounds at finite width", 2e-8),
     ("power: drift", 2e-8),
     ("power: rate of the gradient", 1e-8),
+    ("counterexample hunter", 5e-8),
     ("flip probability", 1e-8),
     ("coupled losses", 2e-8),
     ("gradients and pairs", 3e-8),

@@ -156,7 +156,7 @@ impl<'a> PairSampling<'a> {
                 let pairs = PAIRS.min(end - first);
                 block.run(&neurons, 2 * first, 2 * pairs)?;
                 work.load(self, &block, width, &truncation);
-                sums.add(self, &mut work);
+                sums.add(self, &work);
                 first += pairs;
             }
             Ok(sums)
@@ -329,7 +329,7 @@ impl Work {
     fn load_drifts(&mut self, sampling: &PairSampling<'_>, block: &Block<'_>, width: usize, inside: &[bool]) {
         let stride = sampling.sites.stride;
         let (m, pairs, time, slope) = (sampling.test.count(), self.pairs, sampling.time, sampling.slope);
-        for j in 0..pairs {
+        for (j, inside) in inside.iter().enumerate() {
             let a = block.readout[2 * j];
             let bias = |part: usize| self.vectors[stride * (part * pairs + j) + stride - 1];
             let biases = [bias(0), bias(1), bias(2)];
@@ -339,7 +339,7 @@ impl Work {
                 let change = slope.activation(u + a * time * up) - slope.activation(u - a * time * down);
                 let rate = width as f64 * a * a * slope.derivative(u) * self.rates[m * j + z];
                 let drift = 0.5 * width as f64 * a * change - time * rate;
-                self.drifts[m * j + z] = if inside[j] { drift } else { 0.0 };
+                self.drifts[m * j + z] = if *inside { drift } else { 0.0 };
                 for (at, bias) in at.into_iter().zip(biases) {
                     self.at_test[at] -= bias;
                 }
