@@ -206,10 +206,7 @@ fn gradients_of_trained_networks_lie_in_the_enclosure() {
     };
     let right = enclosure(&data, 40_000, WIDTH / 2, WIDTH);
     let mut flat = right.clone();
-    for (norm, along) in flat.norm.iter_mut().zip(&right.along_limit) {
-        *norm = Interval { low: norm.low, high: along.high };
-    }
-    // The true upper ends of ⟨q, D⟩ hide the part across: centre them.
+    // The upper ends of ⟨q, D⟩ would hide the part across: its middle is taken.
     for (norm, o) in flat.norm.iter_mut().zip(&right.along_limit) {
         norm.high = 0.5 * (o.low + o.high);
     }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use perturbation_learning::data::{DataSet, check_writable, write_text};
-use perturbation_learning::experiment::certify::{Certifier, PairCertificate, Setting};
+use perturbation_learning::experiment::certify::{Certifier, Setting};
 use perturbation_learning::problem::Slope;
 use perturbation_learning::random::{Streams, random_signs};
 use perturbation_learning::report::{RunRecord, Table, significant};
+use perturbation_learning::theory::bound::PairCertificate;
 use serde::Serialize;
 
 use super::arguments::{Common, ScenarioName, parse_count, parse_positive, parse_slope};
@@ -144,17 +145,17 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         widths: if arguments.share.is_some() { SEARCH } else { 1 },
     })?;
     let found = arguments.share.map(|share| smallest_width(&certifier, share)).transpose()?;
-    let certificate = match (arguments.width, &found) {
-        (Some(width), _) => certifier.certify(width)?,
-        (None, Some(Search { certificate, .. })) => certificate.clone(),
+    let certified_width = found.as_ref().filter(|found| found.reached).map(|found| found.width);
+    let (width, certificate) = match (arguments.width, found) {
+        (Some(width), _) => (width, certifier.certify(width)?),
+        (None, Some(Search { width, certificate, .. })) => (width, certificate),
         (None, None) => bail!("give --width or --share"),
     };
-    let certified_width = found.as_ref().filter(|found| found.reached).map(|found| found.certificate.width);
     if let Some(path) = &arguments.out {
         write_text(path, &to_csv(&certificate))?;
     }
     if !arguments.common.json_on_stdout() {
-        print(arguments, &certificate, certified_width)?;
+        print(arguments, width, &certificate, certified_width)?;
     }
     arguments.common.write(&CertifyResult {
         train_count: data.train.count(),
@@ -169,7 +170,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         samples: arguments.samples,
         balanced: arguments.balanced,
         target_sum: targets.iter().sum(),
-        width: certificate.width,
+        width,
         certified_share: certificate.share(),
         certified_share_of_agreeing: certificate.share_of_agreeing(),
         share: arguments.share,
@@ -214,6 +215,7 @@ impl CertifyArguments {
 
 /// The end of a search.
 struct Search {
+    width: usize,
     certificate: PairCertificate,
     /// Whether it certifies the share asked for.
     reached: bool,
@@ -221,35 +223,32 @@ struct Search {
 
 /// Smallest width that certifies the share, to within a tenth: from 256 by factors of 4, then bisection.
 fn smallest_width(certifier: &Certifier<'_>, share: f64) -> anyhow::Result<Search> {
-    let holds = |certificate: &PairCertificate| certificate.share_of_agreeing() >= share;
     let mut looks = 0;
-    let mut certify = |width: usize| {
+    let mut look = |width: usize| -> anyhow::Result<Search> {
         looks += 1;
         assert!(looks <= SEARCH, "a search looks at {SEARCH} widths at most");
-        certifier.certify(width)
+        let certificate = certifier.certify(width)?;
+        let reached = certificate.share_of_agreeing() >= share;
+        Ok(Search { width, certificate, reached })
     };
-    let mut best = certify(256)?;
-    let mut below = 2;
-    while !holds(&best) {
+    let (mut below, mut best) = (2, look(256)?);
+    while !best.reached && best.width < WIDEST {
         below = best.width;
-        if below >= WIDEST {
-            return Ok(Search { certificate: best, reached: false });
-        }
-        best = certify(4 * below)?;
+        best = look(4 * below)?;
     }
-    while best.width > below + below.div_ceil(10).max(2) {
+    while best.reached && best.width > below + below.div_ceil(10).max(2) {
         let middle = ((best.width as f64 * below as f64).sqrt() as usize).next_multiple_of(2);
         if middle >= best.width || middle <= below {
             break;
         }
-        let certificate = certify(middle)?;
-        if holds(&certificate) {
-            best = certificate;
+        let found = look(middle)?;
+        if found.reached {
+            best = found;
         } else {
             below = middle;
         }
     }
-    Ok(Search { certificate: best, reached: true })
+    Ok(best)
 }
 
 fn to_csv(certificate: &PairCertificate) -> String {
@@ -262,10 +261,15 @@ fn to_csv(certificate: &PairCertificate) -> String {
     text
 }
 
-fn print(arguments: &CertifyArguments, found: &PairCertificate, certified_width: Option<usize>) -> anyhow::Result<()> {
+fn print(
+    arguments: &CertifyArguments,
+    width: usize,
+    found: &PairCertificate,
+    certified_width: Option<usize>,
+) -> anyhow::Result<()> {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let count = found.certified.len();
-    let mut table = Table::new(&[&format!("width {}", found.width), "f", "g", "both"]);
+    let mut table = Table::new(&[&format!("width {width}"), "f", "g", "both"]);
     let (t, t2) = (arguments.time, arguments.time_perturbed);
     let f = (0..count).filter(|&z| found.error_f[z] < t * found.limit_f[z].abs()).count();
     let g = (0..count).filter(|&z| found.error_g[z] < t2 * found.limit_g[z].abs()).count();
@@ -279,11 +283,11 @@ fn print(arguments: &CertifyArguments, found: &PairCertificate, certified_width:
     table.row(vec!["median |limit|".into(), median(&found.limit_f, t), median(&found.limit_g, t2), dash()]);
     table.row(vec!["median error bound".into(), median(&found.error_f, 1.0), median(&found.error_g, 1.0), dash()]);
     say(format_args!("{table}"))?;
-    let agreeing = found.limit_f.iter().zip(&found.limit_g).filter(|(f, g)| **f * **g > 0.0).count();
     say(format_args!(
-        "with probability at least {}, sgn f = sgn g at all certified points: {} of the {agreeing} with F·G > 0",
+        "with probability at least {}, sgn f = sgn g at all certified points: {} of the {} with F·G > 0",
         1.0 - arguments.failure_probability,
-        percent(found.share_of_agreeing())
+        percent(found.share_of_agreeing()),
+        found.agreeing()
     ))?;
     match (arguments.share, certified_width) {
         (Some(share), Some(width)) => say(format_args!("width {width} certifies {} of them", percent(share)))?,

@@ -3,8 +3,6 @@
 //! The pairs are trained exactly by [`PairSampling`]; everything after that is a bound of [`theory::bound`](crate::theory::bound).
 //! No network of the width in question is ever trained: the cost grows like √m only.
 
-use serde::Serialize;
-
 use crate::error::{Error, Result};
 use crate::network::Readout;
 use crate::network::flow::{PairMoments, PairSampling, Truncation};
@@ -12,8 +10,8 @@ use crate::problem::{Points, Scenario, Slope, TrainingSet, finite_positive};
 use crate::random::Streams;
 use crate::theory::Predictor;
 use crate::theory::bound::{
-    Geometry, GradientLaw, GradientSample, PairTruncation, Perturbing, Sampling, SignMargin, gradient_enclosure,
-    gradient_events, limit_enclosure, sampled_drift_bound, sampled_network_error_bound,
+    Geometry, GradientLaw, GradientSample, PairCertificate, PairTruncation, Perturbing, Sampling, SignMargin,
+    gradient_enclosure, gradient_events, limit_enclosure, sampled_drift_bound, sampled_network_error_bound,
 };
 use nalgebra::DMatrix;
 
@@ -45,38 +43,6 @@ pub struct Setting<'a> {
     pub seed: u64,
     /// How many widths may be looked at before one certificate is chosen: each pays its share of δ for the sample.
     pub widths: usize,
-}
-
-/// What is certified at one width. One entry per test point.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PairCertificate {
-    /// m.
-    pub width: usize,
-    /// F(z), per unit of T.
-    pub limit_f: Vec<f64>,
-    /// G(z), per unit of T', with the inputs' limits r_n^∞.
-    pub limit_g: Vec<f64>,
-    /// sgn F·f_T ≥ T|F| − this.
-    pub error_f: Vec<f64>,
-    /// sgn G·g_T' ≥ T'|G| − this.
-    pub error_g: Vec<f64>,
-    /// Whether sgn f = sgn g is certified; all certified points hold at once with probability ≥ 1 − δ.
-    pub certified: Vec<bool>,
-}
-
-impl PairCertificate {
-    /// The share of certified points among all.
-    #[must_use]
-    pub fn share(&self) -> f64 {
-        self.certified.iter().filter(|c| **c).count() as f64 / self.certified.len() as f64
-    }
-
-    /// The share of certified points among those with F·G > 0, which are all that any width can certify; 0 if there are none.
-    #[must_use]
-    pub fn share_of_agreeing(&self) -> f64 {
-        let agreeing = self.limit_f.iter().zip(&self.limit_g).filter(|(f, g)| **f * **g > 0.0).count();
-        self.certified.iter().filter(|c| **c).count() as f64 / agreeing.max(1) as f64
-    }
 }
 
 /// Shares of δ.
@@ -170,7 +136,7 @@ impl<'a> Certifier<'a> {
                 f_holds && error_g[z] < time * limit_g[z].abs() && limit_f[z] * limit_g[z] > 0.0
             })
             .collect();
-        Ok(PairCertificate { width, limit_f, limit_g, error_f, error_g, certified })
+        Ok(PairCertificate { limit_f, limit_g, error_f, error_g, certified })
     }
 
     fn sample(&self, width: usize, truncation: PairTruncation) -> Result<PairMoments> {

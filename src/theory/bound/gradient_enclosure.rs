@@ -139,8 +139,8 @@ pub fn gradient_events(test_count: usize, train_count: usize) -> (usize, usize) 
 /// x_n, q_n, with c = ⟨e, d_n⟩ and R = β̂_e + (1−γ)√m r‖e‖/(2T√d) + |c|; and ⟨q_n, D_n⟩ ≤ ‖D_n‖ ≤ √(⟨q_n, D_n⟩² + L_n²),
 /// L_n = B + √(B² + A)".
 ///
-/// Inputs: the data and the law, the sample's moments, sizes and confidences, the test points. Tightness: on images at
-/// m = 1000, T = 1 the radius is about √(2t) = 6.6 standard deviations of ⟨z, D_n⟩, and L about 2.5 times the true norm.
+/// Inputs: the data and the law, the sample's moments, sizes and confidences, the test points. Tightness: the
+/// largest norm of 400 networks is .44 of its upper bound (tests/certify.rs).
 ///
 /// # Errors
 /// Shapes that do not fit; time ≤ 0 or not finite; a limit d_n = 0.

@@ -30,6 +30,18 @@ impl PairCertificate {
     pub fn share(&self) -> f64 {
         self.certified.iter().filter(|c| **c).count() as f64 / self.certified.len() as f64
     }
+
+    /// How many points have F·G > 0: no width certifies others.
+    #[must_use]
+    pub fn agreeing(&self) -> usize {
+        self.limit_f.iter().zip(&self.limit_g).filter(|(f, g)| **f * **g > 0.0).count()
+    }
+
+    /// The share of certified points among those with F·G > 0; 0 if there are none.
+    #[must_use]
+    pub fn share_of_agreeing(&self) -> f64 {
+        self.certified.iter().filter(|c| **c).count() as f64 / self.agreeing().max(1) as f64
+    }
 }
 
 /// The two flow times.
