@@ -113,6 +113,7 @@ fn recipes() -> Vec<Recipe> {
     all
 }
 
+//= test N2@064d315e
 /// Every route agrees with the plain one. Both round: per step a weight moves by η times a sum of N terms, each rounded
 /// a few times, and errors add over the steps, so steps·N·ε relative to the largest weight is a bound up to the factor by
 /// which the dynamics amplifies (below 10 here: at most a few sign changes per neuron).
@@ -169,6 +170,12 @@ fn the_optimistic_schedule_corrects_itself() {
         let (_, losses, rates) = plain(&recipe, &neurons.weights(), &train, &StandardLoss::Identity);
         let found = run(&recipe, Precision::F64, &neurons, &train, &StandardLoss::Identity);
         assert_eq!(rates, found.learning_rates, "seed {seed}");
+        // The rates are what the rule makes of the very losses that are reported, whatever was run before.
+        let (mut rule, mut rate) = (Plateau::default(), recipe.rate);
+        for (step, loss) in found.losses.iter().enumerate() {
+            assert_eq!(found.learning_rates[step], rate, "seed {seed}, step {step}");
+            rate = rule.step(*loss, rate);
+        }
         reduced += usize::from(rates[99] < recipe.rate);
         assert!(losses.iter().zip(&found.losses).all(|(a, b)| (a - b).abs() <= 1e-8 * (1.0 + a.abs())), "seed {seed}");
     }
@@ -260,6 +267,7 @@ fn narrow_and_wide_coupled_descents_agree_with_the_plain_one() {
     }
 }
 
+//= test K5@5687c941
 /// Two neurons, two points, three steps, by hand. d = 1, x = (1, −1), y = (1, −1), γ = ½, a = (1, −1), η = 1, β = ½,
 /// w̃₁ = (1, 0), w̃₂ = (0, −1). u₁ = (1, −1), u₂ = (−1, −1).
 /// Force on w̃ = (a/2) Σ y φ' x̃: neuron 1: ½[1·(1,1) − ½·(−1,1)] = (¾, ¼); neuron 2: −½[½(1,1) − ½(−1,1)] = (−½, 0).

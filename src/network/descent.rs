@@ -106,10 +106,13 @@ impl Descent {
         self
     }
 
+    //= N2@064d315e
+    //= K1@b4690933
     /// Trains the hidden layer of a network.
     ///
-    /// Memory: the weights three times for coupled losses plus m·N preactivations; for the identity loss the weights
-    /// once, and a Gram matrix of N² numbers.
+    /// Memory: for the identity loss the weights, 64 MiB of neurons under way, and, once it pays, a Gram matrix of N²
+    /// numbers (up to N = 23170); for other losses m·N preactivations and the weights twice (from 512 neurons) or ten
+    /// times (below).
     ///
     /// # Errors
     /// A network with another input dimension; divergence (a loss or weight that is not finite).
@@ -147,17 +150,23 @@ impl Descent {
 
     /// With the identity loss every neuron runs on its own for a given schedule of learning rates. The plateau rule
     /// needs the total loss of each step: the schedule is guessed (no reduction), run, and corrected from the first step
-    /// at which the rule decides otherwise, until it confirms itself. Each correction is final up to its step.
+    /// at which the rule decides otherwise, until it confirms itself. A decision is final once it was made: the losses
+    /// that it rests on are kept, because another schedule is run with other stretches, and its losses may differ in their
+    /// last bits even before the schedules part. So every round decides at least one more step, and the rounds end.
     fn train_decoupled<R: real::Real>(&self, neurons: &Neurons, slope: Slope, train: &TrainingSet) -> Result<Trained> {
         let problem = decoupled::Problem::<R>::new(train, slope, self.momentum);
         let mut rates = vec![self.learning_rate; self.steps];
+        let mut decided: Vec<f64> = Vec::new();
         loop {
-            let (weights, losses) = problem.run(neurons, &rates)?;
+            let (weights, mut losses) = problem.run(neurons, &rates)?;
+            losses[..decided.len()].copy_from_slice(&decided);
             let confirmed = self.schedule(&losses);
-            if confirmed == rates {
+            let Some(step) = (0..self.steps).find(|step| confirmed[*step] != rates[*step]) else {
                 let flow_time = flow_time(&rates, self.momentum);
                 return Ok(Trained { weights, losses, learning_rates: rates, flow_time });
-            }
+            };
+            losses.truncate(step);
+            decided = losses;
             rates = confirmed;
         }
     }
@@ -195,6 +204,7 @@ fn impulse_responses(rates: &[f64], momentum: f64) -> Vec<f64> {
     responses
 }
 
+//= K5@5687c941
 /// How far a constant unit gradient carries a weight.
 fn flow_time(rates: &[f64], momentum: f64) -> f64 {
     impulse_responses(rates, momentum).iter().sum()
@@ -204,12 +214,15 @@ fn flow_time(rates: &[f64], momentum: f64) -> f64 {
 mod tests {
     use super::*;
 
+    //= test K5@5687c941
     #[test]
     fn flow_time_is_the_momentum_sum() {
         let (rate, beta, steps) = (0.1, 0.9_f64, 50);
         let sum: f64 = (1..=steps).map(|k| rate * (1.0 - beta.powi(k)) / (1.0 - beta)).sum();
         assert!((flow_time(&vec![rate; steps as usize], beta) - sum).abs() < 100.0 * f64::EPSILON * sum);
         assert_eq!(flow_time(&[0.5, 0.25], 0.0), 0.75);
+        // Rates that change: 0.5·1 + 0.25·(1 + ½) + 0.125·(1 + ½ + ¼).
+        assert_eq!(flow_time(&[0.5, 0.25, 0.125], 0.5), 0.5 + 0.375 + 0.21875);
         assert_eq!(flow_time(&[], 0.9), 0.0);
     }
 }

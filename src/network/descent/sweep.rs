@@ -57,11 +57,6 @@ macro_rules! kernels {
             type R = $type;
 
             #[inline(always)]
-            fn rows_mut<const T: usize>(rows: &mut [R]) -> &mut [R; T] {
-                rows.try_into().expect("a tile's rows")
-            }
-
-            #[inline(always)]
             fn sweep<const T: usize>(
                 task: &Sweep<'_, R>,
                 state: &mut [R],
@@ -70,27 +65,25 @@ macro_rules! kernels {
             ) -> R {
                 let size = task.readout.len();
                 let mut total = [0.0; T];
+                // Tile by tile: what a row has, whatever the neuron.
+                let (all_above, weights) = (task.all_above.as_chunks::<T>().0, task.weights.as_chunks::<T>().0);
                 for (tile, (state, sides)) in
                     state.chunks_exact_mut(3 * T * size).zip(sides.chunks_exact_mut(size)).enumerate()
                 {
-                    let all_above: &[R; T] = task.all_above[tile * T..][..T].try_into().expect("a tile's rows");
                     let mut outputs = [0.0; T];
-                    for (neuron, (state, side)) in state.chunks_exact_mut(3 * T).zip(sides).enumerate() {
-                        let (u, rest) = state.split_at_mut(T);
-                        let (p, q) = rest.split_at_mut(T);
-                        let (u, p, q) = (rows_mut::<T>(u), rows_mut::<T>(p), rows_mut::<T>(q));
+                    let neurons = state.as_chunks_mut::<T>().0.as_chunks_mut::<3>().0;
+                    for (neuron, ([u, p, q], side)) in neurons.iter_mut().zip(sides).enumerate() {
                         let change = &task.changes[neuron];
                         if let Some(scale) = change.restart {
                             for r in 0..T {
-                                q[r] = scale * all_above[r];
+                                q[r] = scale * all_above[tile][r];
                             }
                         }
                         if !change.columns.is_empty() {
-                            let gram = &task.gram[tile * task.count * T..][..task.count * T];
+                            let gram = task.gram[tile * task.count * T..][..task.count * T].as_chunks::<T>().0;
                             let mut sum = *q;
                             for &(column, factor) in &change.columns {
-                                let column: &[R; T] =
-                                    gram[column as usize * T..][..T].try_into().expect("a tile's column");
+                                let column = &gram[column as usize];
                                 for r in 0..T {
                                     sum[r] += factor * column[r];
                                 }
@@ -123,9 +116,8 @@ macro_rules! kernels {
                             *side = now;
                         }
                     }
-                    let weights: &[R; T] = task.weights[tile * T..][..T].try_into().expect("a tile's rows");
                     for r in 0..T {
-                        total[r] += weights[r] * outputs[r];
+                        total[r] += weights[tile][r] * outputs[r];
                     }
                 }
                 total.iter().sum()
