@@ -5,7 +5,8 @@
 //! cheapest of (`changes`):
 //! - one Gram column per sign change;
 //! - starting again from the forces with all samples above or below, one column per sample that is not;
-//! - forming q anew by two products with the inputs, without the Gram matrix.
+//! - forming q anew by products with the inputs, without the Gram matrix: the force on the weights, X̃(a/N)(y∘φ'(u)), which
+//!   is kept up to date sample by sample where it is known, and X̃ᵀ times it.
 //!
 //! The Gram matrix is made once it has paid for itself. Neurons walk together as long as sign changes are frequent, so
 //! that a tile of the Gram matrix serves them all from the second-level cache, and alone when they are rare, so that
@@ -111,7 +112,7 @@ impl<R: Real> Problem<R> {
         }
         let schedule = Schedule::new(rates, self.momentum_f64);
         let width = neurons.width();
-        let held = (HELD_BYTES / (4 * self.count * size_of::<R>())).max(1);
+        let held = (HELD_BYTES / ((4 * self.count + 2 * self.stride) * size_of::<R>())).max(1);
         let size = if self.shares_tiles() { width.min(held) } else { width.div_ceil(8).clamp(8, 64) };
         let firsts: Vec<usize> = (0..width).step_by(size).collect();
         let mut gram = None;

@@ -3,14 +3,16 @@
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
-use super::part::Part;
+use super::part::{OnWeights, Part};
 use super::{BLOCK, Problem};
 use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::Change;
 
-/// Columns per sample added to q after which it is formed again.
-const REFRESH: usize = 10;
+/// Columns per sample added to q, or samples to the force on the weights, after which it is formed again.
+pub(super) const REFRESH: usize = 10;
+/// Samples of one task of a product: a multiple of the rows of any tile.
+const SAMPLES_PER_TASK: usize = 512;
 /// Entries of the largest Gram matrix that is made.
 const GRAM_LIMIT: usize = 1 << 29;
 
@@ -36,10 +38,21 @@ impl<R: Real> Problem<R> {
         if columns == 0 {
             return true;
         }
-        let (by_columns, by_products) = (self.columns_cost(columns), self.products_cost(changed.len()));
+        let unknown = changed.iter().filter(|neuron| part.on_weights[**neuron].is_none()).count();
+        let owed =
+            changed.iter().filter_map(|neuron| part.on_weights[*neuron].as_ref()).map(|force| force.owed.len()).sum();
+        let by_columns = self.columns_cost(columns);
+        let by_products = self.products_cost(changed.len(), unknown, owed);
         if gram.is_some() && by_columns <= by_products {
-            return true;
+            // Columns lose what products would save if the forces on the weights were known; when the sum of that would
+            // have paid for forming them, they are formed.
+            let at_best = self.products_cost(changed.len(), 0, columns);
+            part.regret = (part.regret + by_columns - at_best).max(0.0);
+            if part.regret <= by_products {
+                return true;
+            }
         }
+        part.regret = 0.0;
         if gram.is_none() && by_columns < by_products && self.count * self.count <= GRAM_LIMIT {
             part.rent += by_products - by_columns;
             if part.rent * width as f64 > self.gram_cost() * part.size() as f64 {
@@ -61,26 +74,61 @@ impl<R: Real> Problem<R> {
         part.age[neuron] = 0;
     }
 
-    /// Forms the forces of some neurons by two products with the inputs.
+    /// Forms the forces of some neurons by products with the inputs: those on the weights, X̃ c, by a dense product or, where
+    /// they are known, from the samples that have changed side since; and from them X̃ᵀ(X̃ c).
     pub(super) fn form_anew(&self, part: &mut Part<R>, neurons: &[usize]) {
-        let (one, zero) = (1.0, self.slope.to_f64());
-        let formed: Vec<Vec<R>> = neurons
+        self.form_on_weights(part, neurons);
+        let forces: Vec<&[R]> =
+            neurons.iter().filter_map(|neuron| part.on_weights[*neuron].as_ref()).map(|f| &f.force[..]).collect();
+        let forces = forces.concat();
+        let (size, rows) = (part.size(), self.rows);
+        // Each task takes some samples of all neurons, so that the inputs are read once.
+        let tiles = SAMPLES_PER_TASK / rows;
+        part.state.par_chunks_mut(tiles * rows * 3 * size).enumerate().for_each(|(task, state)| {
+            let first = task * tiles * rows;
+            let samples = (tiles * rows).min(self.count - first);
+            let inputs = &self.augmented[first * self.stride..][..samples * self.stride];
+            let formed = preactivations(inputs, self.stride, &forces);
+            for (formed, neuron) in formed.chunks_exact(samples).zip(neurons) {
+                for (state, formed) in state.chunks_exact_mut(3 * rows * size).zip(formed.chunks(rows)) {
+                    state[(neuron * 3 + 2) * rows..][..formed.len()].copy_from_slice(formed);
+                }
+            }
+        });
+        for &neuron in neurons {
+            part.age[neuron] = 0;
+            part.changes[neuron].columns.clear();
+            part.changes[neuron].restart = None;
+        }
+    }
+
+    /// Makes known the forces of some neurons on their weights, with nothing owed.
+    fn form_on_weights(&self, part: &mut Part<R>, neurons: &[usize]) {
+        let unknown: Vec<usize> = neurons.iter().copied().filter(|neuron| part.on_weights[*neuron].is_none()).collect();
+        let formed: Vec<Vec<R>> = unknown
             .par_chunks(BLOCK)
             .map(|neurons| {
                 let mut coefficients = Vec::with_capacity(self.count * neurons.len());
                 for &neuron in neurons {
                     let a = part.readout_f64[neuron];
-                    let (above, below) = (R::of(a * one), R::of(a * zero));
+                    let (above, below) = (R::of(a), R::of(a * self.slope.to_f64()));
                     coefficients.extend(
                         (0..self.count).map(|n| self.weights[n] * if part.is_above(neuron, n) { above } else { below }),
                     );
                 }
-                forces_of(&self.augmented, self.stride, &coefficients)
+                on_weights(&self.augmented, self.stride, &coefficients)
             })
             .collect();
-        for (forces, &neuron) in formed.iter().flat_map(|block| block.chunks_exact(self.count)).zip(neurons) {
-            part.set_forces(neuron, forces);
+        for (force, neuron) in formed.iter().flat_map(|block| block.chunks_exact(self.stride)).zip(unknown) {
+            part.on_weights[neuron] = Some(OnWeights { force: force.to_vec(), owed: Vec::new(), paid: 0 });
         }
+        part.on_weights.par_iter_mut().flatten().for_each(|OnWeights { force, owed, paid }| {
+            *paid += owed.len();
+            for (n, factor) in owed.drain(..) {
+                let input = &self.augmented[n as usize * self.stride..][..self.stride];
+                force.iter_mut().zip(input).for_each(|(f, x)| *f += factor * *x);
+            }
+        });
     }
 
     /// Nanoseconds on one core, roughly: what choices between routes are made by.
@@ -90,9 +138,13 @@ impl<R: Real> Problem<R> {
         (columns * self.count * size_of::<R>()) as f64 * 0.0075 + bytes * per_byte
     }
 
-    fn products_cost(&self, neurons: usize) -> f64 {
+    /// Of some neurons, of which the forces on the weights are unknown for some, and not up to date by `owed` samples for
+    /// the others.
+    fn products_cost(&self, neurons: usize, unknown: usize, owed: usize) -> f64 {
         let per_value = size_of::<R>() as f64 / 8.0;
-        (self.count * self.stride) as f64 * per_value * (0.3 + 0.045 * neurons as f64)
+        let passes = 1.0 + f64::from(u8::from(unknown > 0));
+        let dense = (self.count * self.stride) as f64 * (0.15 * passes + 0.0225 * (neurons + unknown) as f64);
+        (dense + (owed * self.stride) as f64 * 0.5) * per_value
     }
 
     fn gram_cost(&self) -> f64 {
@@ -103,13 +155,18 @@ impl<R: Real> Problem<R> {
 
 /// X̃ᵀ(X̃ c) for each column c of coefficients, count × columns.
 pub(super) fn forces_of<R: Real>(augmented: &[R], stride: usize, coefficients: &[R]) -> Vec<R> {
+    preactivations(augmented, stride, &on_weights(augmented, stride, coefficients))
+}
+
+/// X̃ c for each column c of coefficients, stride × columns.
+fn on_weights<R: Real>(augmented: &[R], stride: usize, coefficients: &[R]) -> Vec<R> {
     let count = augmented.len() / stride;
     let columns = coefficients.len() / count;
     let all = MatRef::from_column_major_slice(augmented, stride, count);
-    let mut on_weights = vec![R::default(); stride * columns];
+    let mut forces = vec![R::default(); stride * columns];
     let coefficients = MatRef::from_column_major_slice(coefficients, count, columns);
-    R::multiply(MatMut::from_column_major_slice_mut(&mut on_weights, stride, columns), false, all, coefficients);
-    preactivations(augmented, stride, &on_weights)
+    R::multiply(MatMut::from_column_major_slice_mut(&mut forces, stride, columns), false, all, coefficients);
+    forces
 }
 
 /// X̃ᵀ w for each column w of weights, count × columns.
@@ -144,6 +201,16 @@ mod tests {
         (problem, part)
     }
 
+    /// Lets samples change side.
+    fn flip_sides(problem: &Problem<f64>, part: &mut Part<f64>, flips: &[Flip]) {
+        for flip in flips {
+            let n = flip.sample as usize;
+            part.sides[n / problem.rows * 2 + flip.neuron as usize] ^= 1 << (n % problem.rows);
+            part.state[(n / problem.rows * 2 + flip.neuron as usize) * 3 * problem.rows + n % problem.rows] *= -1.0;
+        }
+        part.book(flips, &problem.weights, 0.25, 0.0);
+    }
+
     /// q of both neurons after a step without movement has applied the changes.
     fn forces(problem: &Problem<f64>, part: &mut Part<f64>, gram: &Gram<f64>) -> Vec<f64> {
         problem.sweep(part, Some(gram), 0.0, &mut Vec::new());
@@ -165,22 +232,23 @@ mod tests {
         let changed = || {
             let mut part = part.split();
             let mut part = Part::join(&std::mem::take(&mut part));
-            for flip in &flips {
-                let n = flip.sample as usize;
-                part.sides[n / problem.rows * 2 + flip.neuron as usize] ^= 1 << (n % problem.rows);
-                part.state[(n / problem.rows * 2 + flip.neuron as usize) * 3 * problem.rows + n % problem.rows] *= -1.0;
-            }
-            part.book(&flips, &problem.weights, 0.25, 0.0);
+            assert!(part.on_weights.iter().all(Option::is_none));
+            flip_sides(&problem, &mut part, &flips);
             part
         };
+        // Without the detour over `split`, the forces on the weights stay known.
+        let mut by_owed = super::tests::problem().1;
+        flip_sides(&problem, &mut by_owed, &flips);
         let mut by_columns = changed();
         let mut by_restart = changed();
         let mut by_products = changed();
         (0..2).for_each(|neuron| problem.start_again(&mut by_restart, neuron));
         problem.form_anew(&mut by_products, &[0, 1]);
+        assert_eq!(by_owed.on_weights[1].as_ref().unwrap().owed.len(), 3);
+        problem.form_anew(&mut by_owed, &[0, 1]);
         let before = forces(&problem, &mut changed(), &gram);
         let expected = forces(&problem, &mut by_products, &gram);
-        for mut part in [by_columns.split(), by_restart.split()].map(|parts| Part::join(&parts)) {
+        for mut part in [by_columns.split(), by_restart.split(), by_owed.split()].map(|parts| Part::join(&parts)) {
             let found = forces(&problem, &mut part, &gram);
             // Sums of 100 terms of at most 2·6/100 each.
             let error = found.iter().zip(&expected).fold(0.0_f64, |worst, (a, b)| worst.max((a - b).abs()));

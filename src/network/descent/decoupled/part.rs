@@ -2,8 +2,21 @@
 
 use std::ops::Range;
 
+use super::changes::REFRESH;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::{Change, Flip};
+
+/// Share of the samples, as its inverse, from which a dense product is cheaper than paying for them one by one.
+const MOST_OWED: usize = 16;
+
+/// The force on a neuron's weights, X̃ c.
+pub(super) struct OnWeights<R> {
+    pub force: Vec<R>,
+    /// Samples that have changed side and are not in it yet, with their factors.
+    pub owed: Vec<(u32, R)>,
+    /// Samples that were added to it since it was formed.
+    pub paid: usize,
+}
 
 /// u, p, q of some neurons (laid out for the [sweep](crate::network::descent::sweep)) and what is booked about them.
 pub(super) struct Part<R> {
@@ -28,8 +41,12 @@ pub(super) struct Part<R> {
     /// The neurons' terms of the losses, and their sign changes, since they were last collected.
     pub losses: Vec<f64>,
     pub flips: usize,
-    /// What a Gram matrix would have saved so far.
+    /// The forces on the weights, per neuron, where they are known.
+    pub on_weights: Vec<Option<OnWeights<R>>>,
+    /// What a Gram matrix would have saved so far, and what products would have saved against it if the forces on the
+    /// weights were known.
     pub rent: f64,
+    pub regret: f64,
     /// When to look next for a stretch without sign changes, and how long to wait if there is none.
     pub next_look: usize,
     pub patience: usize,
@@ -53,7 +70,9 @@ impl<R: Real> Part<R> {
             step: 0,
             losses: Vec::new(),
             flips: 0,
+            on_weights: std::iter::repeat_with(|| None).take(size).collect(),
             rent: 0.0,
+            regret: 0.0,
             next_look: 0,
             patience: 1,
         }
@@ -87,18 +106,6 @@ impl<R: Real> Part<R> {
         self.sides[n / self.rows * self.size() + neuron] >> (n % self.rows) & 1 == 1
     }
 
-    /// Replaces a neuron's forces.
-    pub fn set_forces(&mut self, neuron: usize, forces: &[R]) {
-        let size = self.size();
-        for (tile, forces) in forces.chunks(self.rows).enumerate() {
-            let first = ((tile * size + neuron) * 3 + 2) * self.rows;
-            self.state[first..][..forces.len()].copy_from_slice(forces);
-        }
-        self.age[neuron] = 0;
-        self.changes[neuron].columns.clear();
-        self.changes[neuron].restart = None;
-    }
-
     /// Books sign changes found by the step before `self.step`; `reach` is what a unit force moves from here on.
     pub fn book(&mut self, flips: &[Flip], weights: &[R], slope: f64, reach: f64) {
         for flip in flips {
@@ -108,6 +115,12 @@ impl<R: Real> Part<R> {
             self.above[neuron] = if flip.above { self.above[neuron] + 1 } else { self.above[neuron] - 1 };
             let factor = R::of(self.readout_f64[neuron] * change) * weights[n];
             self.changes[neuron].columns.push((flip.sample, factor));
+            if let Some(known) = &mut self.on_weights[neuron] {
+                known.owed.push((flip.sample, factor));
+                if known.owed.len() > self.count / MOST_OWED || known.paid + known.owed.len() > REFRESH * self.count {
+                    self.on_weights[neuron] = None;
+                }
+            }
         }
         self.flips += flips.len();
     }
