@@ -5,20 +5,22 @@ use std::path::Path;
 use nalgebra::DMatrix;
 use perturbation_learning::Result;
 use perturbation_learning::experiment::learn::{agreement, root_mean_square};
-use perturbation_learning::network::Initialisation;
-use perturbation_learning::problem::Scenario;
+use perturbation_learning::network::{Initialisation, Readout};
 use perturbation_learning::random::Streams;
 use perturbation_learning::report::plot::{Curve, CurvePoint, Figure, Panel, Role};
 use perturbation_learning::stats::{mean, mean_interval, quantile};
 use perturbation_learning::theory::{Predictor, kernel_variance, limit_training_set};
 use statrs::function::erf::erf;
 
+use super::bounds;
 use super::process::InitialProcess;
 use super::series::{Measured, bands, guide, level, measured, networks, slope, widths};
 use super::study::{SEED, SLOPE, Study, column_distance, trained_gradients};
 
-/// E ω² of Gaussian readouts.
-const FOURTH_MOMENT: f64 = 3.0;
+/// The fourth moment of √m·a.
+fn fourth_moment(readout: Readout) -> f64 {
+    if readout == Readout::Gaussian { 3.0 } else { 1.0 }
+}
 
 /// How much is spent.
 #[derive(Clone, Copy)]
@@ -44,15 +46,16 @@ fn panel(title: &str, y_label: &str, log_y: bool, curves: Vec<Curve>) -> Panel {
     Panel { title, x_label, y_label, log_y, y_range: None, curves }
 }
 
-fn write(name: &str, panels: Vec<Panel>, directory: &Path) -> Result<()> {
+/// Writes a figure and says where.
+pub fn write(name: &str, panels: Vec<Panel>, directory: &Path) -> Result<()> {
     let [_, png, _] = Figure { name: name.into(), panels }.write(directory)?;
     println!("{}", png.display());
     Ok(())
 }
 
 /// The small data of most figures: d = 20, N = 50, T = 1; g from perturbations alone, ε = 0.5.
-pub fn small_study() -> Result<Study> {
-    Study::new((20, 50, 50), 1.0, 0.5, Scenario::PerturbationOnly)
+pub fn small_study(readout: Readout) -> Result<Study> {
+    Study::new(readout, (20, 50, 50), 1.0, 0.5)
 }
 
 /// The quantile of |Y(z)| where z is a uniformly drawn test point and Y(z) ~ N(0, σ(z)²): bisection.
@@ -68,6 +71,11 @@ fn mixture_quantile(sigma: &[f64], share: f64) -> f64 {
         }
     }
     0.5 * (low + high)
+}
+
+/// A proved bound.
+fn proved(label: &str, points: &[(f64, f64)]) -> Curve {
+    Curve::line(Role::Bound, None, label, points)
 }
 
 /// Median, 5 % and 95 % quantile of |Y(z)| with Var Y(z) = variance(z)/(m/2): antisymmetric pairs are m/2 independent ones.
@@ -97,9 +105,9 @@ fn means(ratios: &Measured) -> Vec<CurvePoint> {
 
 /// Values: |f_T − T·F| over almost five decades of width, with the predicted distribution.
 pub fn function(directory: &Path, effort: Effort) -> Result<()> {
-    let study = small_study()?;
+    let study = small_study(Readout::Gaussian)?;
     let widths = effort.widths(6, 22, 2);
-    let variance = kernel_variance(&study.data.train, SLOPE, &study.data.test, FOURTH_MOMENT)?;
+    let variance = kernel_variance(&study.data.train, SLOPE, &study.data.test, fourth_moment(study.readout))?;
     let variance: Vec<f64> = variance.iter().map(|v| study.time.powi(2) * v).collect();
     let (mut pooled, mut per_network, mut ratios) = (Measured::new(), Measured::new(), Measured::new());
     for &width in &widths {
@@ -114,6 +122,7 @@ pub fn function(directory: &Path, effort: Effort) -> Result<()> {
     let label = format!("networks: median, 5–95 % band; {}", slope(&per_network));
     let mut values = vec![Curve::measured(0, label, bands(&pooled))];
     values.extend(predicted("theory, nothing fitted: N(0, T² Var X/(m/2))", &variance, &widths));
+    values.push(proved("proved for 95 % of networks (W9), largest of all points", &bounds::function(&study, &widths)?));
     let ratios = means(&ratios);
     let shown: Vec<usize> = ratios.iter().map(|p| p.x as usize).collect();
     let constants = vec![
@@ -130,7 +139,8 @@ pub fn function(directory: &Path, effort: Effort) -> Result<()> {
 
 /// Gradients, directions, and g: what the networks of one run of widths deviate by.
 pub fn gradient_and_g(directory: &Path, effort: Effort) -> Result<()> {
-    let study = small_study()?;
+    // The bounds on gradients are proved for readouts ±1/√m.
+    let study = small_study(Readout::Rademacher)?;
     let widths = effort.widths(6, 17, 1);
     let mut all = Vec::new();
     for &width in &widths {
@@ -143,32 +153,37 @@ pub fn gradient_and_g(directory: &Path, effort: Effort) -> Result<()> {
     let g: Measured = all.iter().map(|(m, d)| (*m, root_mean_square(&d.perturbed))).collect();
     let pooled = all.iter().flat_map(|(m, d)| d.perturbed.iter().map(move |v| (*m, v.abs())));
 
+    let [norms, cosines] = bounds::gradient(&study, &widths)?;
+    let norms = proved("proved for 95 % of networks (P8)", &norms);
+    let cosines = (!cosines.is_empty()).then(|| proved("proved for 95 % of networks (P8), once below 90°", &cosines));
     let curve = measured(0, "median, 5–95 % band", &gradient);
     let guides = [
         guide("slope −1/4, the rate of theory", -0.25, (1.5, 9.0), &curve),
         guide("slope −1/2", -0.5, (0.7, 1.5), &curve),
     ];
-    let gradients = panel("Gradients", "‖∇f_T − T·∇F‖", true, [curve].into_iter().chain(guides).collect());
+    let gradients = panel("Gradients", "‖∇f_T − T·∇F‖", true, [curve, norms].into_iter().chain(guides).collect());
     let curve = measured(1, "median, 5–95 % band", &direction);
     let guides = [
         guide("slope −1/2, the rate of theory", -0.5, (2.0, 9.0), &curve),
         guide("slope −1", -1.0, (0.5, 1.5), &curve),
     ];
-    let directions =
-        panel("Directions of perturbations", "1 − cos(∇f_T, ∇F)", true, [curve].into_iter().chain(guides).collect());
+    let curves = [curve].into_iter().chain(cosines).chain(guides).collect();
+    let directions = panel("Directions of perturbations", "1 − cos(∇f_T, ∇F)", true, curves);
     write("gradient", vec![gradients, directions], directory)?;
 
     let label = format!("networks: median, 5–95 % band; {}", slope(&g));
     let mut curves = vec![Curve::measured(2, label, bands(&pooled.collect::<Measured>()))];
-    let variance = kernel_variance(&study.perturbed, SLOPE, &study.data.test, FOURTH_MOMENT)?;
+    let variance = kernel_variance(&study.perturbed, SLOPE, &study.data.test, fourth_moment(study.readout))?;
     let variance: Vec<f64> = variance.iter().map(|v| study.time_perturbed.powi(2) * v).collect();
     curves.extend(predicted("theory, nothing fitted, if ∇f_T were exactly T·∇F", &variance, &widths));
+    let label = "proved for 95 % of networks (G8, G11), largest of all points";
+    curves.push(proved(label, &bounds::perturbed(&study, &widths)?));
     write("perturbed", vec![panel("The network trained on perturbations", "|g(z) − T'·G(z)|", true, curves)], directory)
 }
 
 /// Which vector is the limit direction: distances of (∇f_T − ∇f_0)/T to v and to ∇F.
 pub fn limit_direction(directory: &Path, effort: Effort) -> Result<()> {
-    let study = Study::new((3, 20, 10), 0.3, 0.5, Scenario::PerturbationOnly)?;
+    let study = Study::new(Readout::Gaussian, (3, 20, 10), 0.3, 0.5)?;
     let widths = effort.widths(6, 22, 2);
     let (mut to_sum, mut to_gradient) = (Measured::new(), Measured::new());
     for &width in &widths {
@@ -195,7 +210,7 @@ pub fn limit_direction(directory: &Path, effort: Effort) -> Result<()> {
 pub fn agreement_figure(directory: &Path, effort: Effort) -> Result<()> {
     let mut panels = Vec::new();
     for time in [1.0, 4.0] {
-        let study = Study::new((20, 50, 200), time, 0.5, Scenario::PerturbationOnly)?;
+        let study = Study::new(Readout::Gaussian, (20, 50, 200), time, 0.5)?;
         let widths = effort.widths(6, 16, 2);
         let (mut antisymmetric, mut standard) = (Measured::new(), Measured::new());
         for &width in &widths {

@@ -1,7 +1,7 @@
 //! Convergence with width: how far networks of width m are from their infinite-width limits.
 //!
 //! ```text
-//! cargo bench --bench convergence                      # everything, two to three minutes on two cores
+//! cargo bench --bench convergence                      # everything, three minutes on two cores
 //! cargo bench --bench convergence -- --test            # everything small, a few seconds; so does PERTLEARN_QUICK=1
 //! PERTLEARN_FIGURE=gradient cargo bench --bench convergence -- none       # one figure, no benchmark
 //! ```
@@ -13,10 +13,12 @@
 //! Our own figures, with theory beside the measurements, go to `target/convergence/` as SVG, PNG and CSV (`quick/` below
 //! it in quick mode).
 
+mod bounds;
 mod deviation;
 mod figures;
 mod process;
 mod series;
+mod speed;
 mod study;
 
 use std::cell::RefCell;
@@ -27,27 +29,31 @@ use std::time::Duration;
 use criterion::{AxisScale, BenchmarkId, Criterion, PlotConfiguration, SamplingMode};
 use perturbation_learning::Result;
 use perturbation_learning::experiment::learn::root_mean_square;
+use perturbation_learning::network::Readout;
 
 use deviation::Deviation;
 use figures::Effort;
 use study::{Deviations, Study};
 
-/// A statement's group: what is measured of a network pair.
-type Statement = (&'static str, fn(&Deviations) -> f64);
+/// A statement's group: its name, from which width 2^k on, and what is measured of a network pair.
+type Statement = (&'static str, u32, fn(&Deviations) -> f64);
 
-const STATEMENTS: [Statement; 4] = [
-    ("f_T − T·F", |d| d.function),
-    ("grad f_T − T·grad F", |d| d.gradient),
-    ("1 − cos(grad f_T, grad F)", |d| d.direction),
-    ("g − T'·G", |d| root_mean_square(&d.perturbed)),
+/// Criterion cannot hold a zero: shares are those that do not vanish, the certified one from where it is not zero.
+const STATEMENTS: [Statement; 6] = [
+    ("f_T − T·F", 6, |d| d.function),
+    ("grad f_T − T·grad F", 6, |d| d.gradient),
+    ("1 − cos(grad f_T, grad F)", 6, |d| d.direction),
+    ("g − T'·G", 6, |d| root_mean_square(&d.perturbed)),
+    ("share with sgn f = sgn g", 6, |d| d.agreement),
+    ("share certified given f", 8, |d| d.certified),
 ];
 
-/// Criterion's part: four groups over widths, each sample one network.
+/// Criterion's part: a group per statement over widths, each sample one network.
 fn measure(criterion: &mut Criterion<Deviation>, study: &Study, quick: bool) {
-    let widths = series::widths(6, if quick { 8 } else { 16 }, 2);
-    // Every network is trained once and serves all four statements.
+    // Every network is trained once and serves all statements.
     let trained: RefCell<HashMap<(usize, u64), Deviations>> = RefCell::default();
-    for (name, figure) in STATEMENTS {
+    for (name, first, figure) in STATEMENTS {
+        let widths = series::widths(first, if quick { 8 } else { 16 }, 2);
         let mut group = criterion.benchmark_group(name);
         group.plot_config(PlotConfiguration::default().summary_scale(AxisScale::Logarithmic));
         group.sampling_mode(SamplingMode::Flat).sample_size(30).nresamples(10_000);
@@ -75,11 +81,12 @@ fn measure(criterion: &mut Criterion<Deviation>, study: &Study, quick: bool) {
 
 type Draw = fn(&Path, Effort) -> Result<()>;
 
-const FIGURES: [(&str, Draw); 4] = [
+const FIGURES: [(&str, Draw); 5] = [
     ("function", figures::function),
     ("gradient", figures::gradient_and_g),
     ("limit-direction", figures::limit_direction),
     ("agreement", figures::agreement_figure),
+    ("flow-speed", speed::flow_speed),
 ];
 
 fn target_directory() -> PathBuf {
@@ -108,7 +115,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let test = !given("--bench") || given("--test");
     let quick = test || std::env::var("PERTLEARN_QUICK").is_ok_and(|value| value == "1");
     let mut criterion = Criterion::default().with_measurement(Deviation).configure_from_args();
-    measure(&mut criterion, &figures::small_study()?, quick);
+    measure(&mut criterion, &figures::small_study(Readout::Rademacher)?, quick);
     criterion.final_summary();
     if given("--list") { Ok(()) } else { draw(quick) }
 }

@@ -9,9 +9,12 @@ use perturbation_learning::network::{
 };
 use perturbation_learning::problem::{Scenario, Slope, TrainingSet};
 use perturbation_learning::random::{Streams, random_signs};
+use perturbation_learning::theory::bound::certificate_given_f;
 use perturbation_learning::theory::{Predictor, limit_training_set, perturbed_points};
 
 use nalgebra::DMatrix;
+
+use super::bounds;
 
 /// Seed of everything that the figures show.
 pub const SEED: u64 = 2024;
@@ -24,6 +27,8 @@ pub struct Study {
     pub time_perturbed: f64,
     pub epsilon: f64,
     pub scenario: Scenario,
+    /// The law of the readouts of f and g.
+    pub readout: Readout,
     pub targets: Vec<f64>,
     /// T·F at the test points.
     pub change_f: Vec<f64>,
@@ -50,16 +55,19 @@ pub struct Deviations {
     pub perturbed: Vec<f64>,
     /// Share of test points with sgn f = sgn g.
     pub agreement: f64,
+    /// Share of test points at which sgn g = sgn f is certified once f is known (A2, failure probability 0.05).
+    pub certified: f64,
 }
 
 impl Study {
-    /// T = T' = `time` on a shifted Gaussian set.
+    /// T = T' = `time` on a shifted Gaussian set; perturbations alone.
     pub fn new(
+        readout: Readout,
         (input_dim, train_count, test_count): (usize, usize, usize),
         time: f64,
         epsilon: f64,
-        scenario: Scenario,
     ) -> Result<Self> {
+        let scenario = Scenario::PerturbationOnly;
         let data = synthetic(Synthetic::ShiftedGauss, input_dim, train_count, test_count, SEED)?;
         let targets = random_signs(&Streams::new(SEED, "targets"), train_count);
         let f = Predictor::identity(&data.train, SLOPE, time)?;
@@ -76,6 +84,7 @@ impl Study {
             time_perturbed: time,
             epsilon,
             scenario,
+            readout,
             data,
         })
     }
@@ -89,7 +98,7 @@ impl Study {
         index: usize,
     ) -> Result<Neurons> {
         let streams = Streams::new(SEED, &format!("bench/{initialisation:?}/{purpose}/width {width}/network {index}"));
-        Neurons::draw(self.data.train.input_dim(), width, initialisation, Readout::Gaussian, streams)
+        Neurons::draw(self.data.train.input_dim(), width, initialisation, self.readout, streams)
     }
 
     /// f_T − T·F at the test points.
@@ -108,27 +117,35 @@ impl Study {
             .run(&neurons)
     }
 
-    /// The values at the test points of g, trained on perturbations against f.
+    /// The values at the test points of g, trained on perturbations.
     pub fn train_g(
         &self,
-        f: &FlowOutcome,
+        perturbed: &TrainingSet,
         initialisation: Initialisation,
         width: usize,
         index: usize,
     ) -> Result<Vec<f64>> {
+        let neurons = self.neurons(initialisation, "g", width, index)?;
+        let flow = GradientFlow::new(perturbed, SLOPE, self.time_perturbed)?.with_test(&self.data.test)?;
+        Ok(flow.run(&neurons)?.test_values)
+    }
+
+    /// The training set of g: perturbations against f.
+    fn perturbed(&self, f: &FlowOutcome) -> Result<TrainingSet> {
         let (loss, gradients) = (StandardLoss::Identity, trained_gradients(f));
         let steps = adversarial_perturbations(gradients, &f.train_values, &self.targets, &loss, self.epsilon)?;
         let points = perturbed_points(self.data.train.points(), &steps, self.scenario)?;
-        let set = TrainingSet::new(points, self.targets.clone())?;
-        let neurons = self.neurons(initialisation, "g", width, index)?;
-        let flow = GradientFlow::new(&set, SLOPE, self.time_perturbed)?.with_test(&self.data.test)?;
-        Ok(flow.run(&neurons)?.test_values)
+        TrainingSet::new(points, self.targets.clone())
     }
 
     /// All deviations of one pair of networks, antisymmetric initialisation.
     pub fn deviations(&self, width: usize, index: usize) -> Result<Deviations> {
         let f = self.train_f(Initialisation::Antisymmetric, width, index)?;
-        let g = self.train_g(&f, Initialisation::Antisymmetric, width, index)?;
+        let perturbed = self.perturbed(&f)?;
+        let g = self.train_g(&perturbed, Initialisation::Antisymmetric, width, index)?;
+        let (law, test) = (bounds::law(self.readout, width)?, &self.data.test);
+        let certificate =
+            certificate_given_f(&perturbed, SLOPE, test, &f.test_values, law, self.time_perturbed, bounds::FAILURE)?;
         let gradients = trained_gradients(&f);
         let cosines = column_cosines(gradients, &self.gradients);
         Ok(Deviations {
@@ -137,13 +154,14 @@ impl Study {
             direction: 1.0 - cosines.iter().sum::<f64>() / cosines.len() as f64,
             perturbed: difference(&g, &self.change_g),
             agreement: agreement(&f.test_values, &g),
+            certified: certificate.share(),
         })
     }
 
     /// sgn f = sgn g under standard initialisation: share of the test points.
     pub fn standard_agreement(&self, width: usize, index: usize) -> Result<f64> {
         let f = self.train_f(Initialisation::Standard, width, index)?;
-        let g = self.train_g(&f, Initialisation::Standard, width, index)?;
+        let g = self.train_g(&self.perturbed(&f)?, Initialisation::Standard, width, index)?;
         Ok(agreement(&f.test_values, &g))
     }
 }

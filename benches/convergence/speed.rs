@@ -1,0 +1,119 @@
+//! How long the exact flow takes per neuron: against N, d, T and the number of neurons, on one thread and on two.
+//!
+//! Times are the best of several runs, in microseconds of processor time per neuron, summed over the threads: unlike time on
+//! the clock it means something on a machine that is shared. Where both curves agree, two threads take half the time, if
+//! two cores are free. The floor is the arithmetic that cannot
+//! be left out, 2((d+1)N + N²) floating-point operations a neuron, at what dense products in double precision reach on
+//! one core of the machine used; sign changes, which have no fixed number, are not in it.
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Instant;
+
+use perturbation_learning::Result;
+use perturbation_learning::data::{Synthetic, synthetic};
+use perturbation_learning::network::{GradientFlow, Initialisation, Neurons, Readout};
+use perturbation_learning::problem::TrainingSet;
+use perturbation_learning::random::Streams;
+use perturbation_learning::report::plot::{Curve, CurvePoint, Panel, Role};
+
+use super::figures::{Effort, write};
+use super::study::{SEED, SLOPE};
+
+/// Floating-point operations per second of one core.
+const RATE: f64 = 95e9;
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+const THREADS: [usize; 2] = [1, 2];
+/// Pools of 1 and 2 threads, which last: a thread that ends takes its time with it.
+static POOLS: LazyLock<[rayon::ThreadPool; 2]> = LazyLock::new(|| {
+    THREADS.map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads"))
+});
+
+/// A flow to time.
+#[derive(Clone, Copy)]
+struct Setting {
+    count: usize,
+    input_dim: usize,
+    time: f64,
+    width: usize,
+}
+
+/// What the panels vary, one thing at a time.
+const MIDDLE: Setting = Setting { count: 50, input_dim: 20, time: 1.0, width: 0 };
+
+impl Setting {
+    /// As many neurons as take some milliseconds, unless the width is given.
+    fn width(self, effort: Effort) -> usize {
+        let (work, least) = if effort.quick { (2e5, 32) } else { (2e8, 1 << 10) };
+        if self.width > 0 { self.width } else { 2 * ((0.5 * work / self.operations()) as usize).clamp(least, 1 << 16) }
+    }
+
+    fn operations(self) -> f64 {
+        (2 * ((self.input_dim + 1) * self.count + self.count * self.count)) as f64
+    }
+
+    /// Processor microseconds per neuron: the least of several runs.
+    fn measure(self, train: &TrainingSet, threads: usize, effort: Effort) -> Result<CurvePoint> {
+        let width = self.width(effort);
+        let streams = Streams::new(SEED, "bench/speed");
+        let neurons = Neurons::draw(self.input_dim, width, Initialisation::Antisymmetric, Readout::Gaussian, streams)?;
+        let flow = GradientFlow::new(train, SLOPE, self.time)?;
+        let pool = &POOLS[threads - 1];
+        let runs = if effort.quick { 1 } else { (1_000_000 / width).clamp(1, 10) };
+        let mut best = f64::INFINITY;
+        for _ in 0..runs {
+            let start = processor_seconds();
+            pool.install(|| flow.run(&neurons))?;
+            best = best.min(processor_seconds() - start);
+        }
+        Ok(CurvePoint { x: 0.0, y: best * 1e6 / width as f64, band: None })
+    }
+}
+
+/// Processor time of all threads of this process so far. Where the system does not tell (outside Linux), time on the
+/// clock.
+fn processor_seconds() -> f64 {
+    let of_thread = |entry: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(entry.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    match std::fs::read_dir("/proc/self/task") {
+        Ok(threads) => threads.filter_map(of_thread).sum::<f64>() / 1e9,
+        Err(_) => START.elapsed().as_secs_f64(),
+    }
+}
+
+/// A panel: settings with their abscissa.
+fn panel(title: &str, x_label: &str, settings: &[(f64, Setting)], effort: Effort) -> Result<Panel> {
+    let mut curves = Vec::new();
+    for (colour, threads) in THREADS.into_iter().enumerate() {
+        let mut points = Vec::new();
+        for &(x, setting) in settings {
+            let train = synthetic(Synthetic::ShiftedGauss, setting.input_dim, setting.count, 1, SEED)?.train;
+            points.push(CurvePoint { x, ..setting.measure(&train, threads, effort)? });
+        }
+        let label = if threads == 1 { "one thread".into() } else { format!("{threads} threads together") };
+        curves.push(Curve::measured(colour, label, points));
+    }
+    let floor: Vec<(f64, f64)> = settings.iter().map(|(x, setting)| (*x, setting.operations() / RATE * 1e6)).collect();
+    curves.push(Curve::line(Role::Theory, None, "floor: arithmetic at 95 GFLOP/s a core", &floor));
+    let (title, x_label, y_label) = (title.into(), x_label.into(), "processor microseconds per neuron".into());
+    Ok(Panel { title, x_label, y_label, log_y: true, y_range: None, curves })
+}
+
+/// The figures.
+pub fn flow_speed(directory: &Path, effort: Effort) -> Result<()> {
+    let counts = [10, 20, 50, 100, 200, 500, 1000].map(|count| (count as f64, Setting { count, ..MIDDLE }));
+    let dims =
+        [5, 10, 20, 50, 100, 200, 500, 1000].map(|input_dim| (input_dim as f64, Setting { input_dim, ..MIDDLE }));
+    let times = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0].map(|time| (time, Setting { time, ..MIDDLE }));
+    let most = if effort.quick { 4 } else { 7 };
+    let widths: Vec<_> =
+        (3..=most).map(|k| 10_usize.pow(k)).map(|m| (m as f64, Setting { width: m, ..MIDDLE })).collect();
+    let points = panel("Training points", "N (d = 20, T = 1)", &counts, effort)?;
+    let dimension = panel("Input dimension", "d (N = 50, T = 1)", &dims, effort)?;
+    write("flow-speed-data", vec![points, dimension], directory)?;
+    let time = panel("Time", "T (N = 50, d = 20)", &times, effort)?;
+    let neurons = panel("Neurons", "m (N = 50, d = 20, T = 1)", &widths, effort)?;
+    write("flow-speed-width", vec![time, neurons], directory)
+}
