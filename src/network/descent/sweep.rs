@@ -189,6 +189,23 @@ macro_rules! kernels {
             }
 
             #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn add_samples(force: &mut [R], augmented: &[R], owed: &[(u32, R)]) {
+                let len = force.len();
+                let sample = |n: u32| &augmented[n as usize * len..][..len];
+                let (fours, rest) = owed.as_chunks::<4>();
+                for four in fours {
+                    let [x, y, z, t] = four.map(|(n, _)| sample(n));
+                    let [a, b, c, d] = four.map(|(_, factor)| factor);
+                    for ((((f, x), y), z), t) in force.iter_mut().zip(x).zip(y).zip(z).zip(t) {
+                        *f = (*f + a * x) + (b * y + (c * z + d * t));
+                    }
+                }
+                for (n, factor) in rest {
+                    force.iter_mut().zip(sample(*n)).for_each(|(f, x)| *f += factor * x);
+                }
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
             pub fn add_outputs(preactivations: &[R], readout: &[R], slope: R, outputs: &mut [R]) {
                 for (column, a) in preactivations.chunks_exact(outputs.len()).zip(readout) {
                     for (output, u) in outputs.iter_mut().zip(column) {
@@ -232,6 +249,8 @@ pub(super) trait Kernels: Sized {
     fn stays(rows: usize, state: &[Self], s: Self, c: Self) -> bool;
     /// Moves one neuron by a stretch; returns Σ_n weight_n φ'(u_n)·(u_n, p_n, q_n) from before it.
     fn leap(rows: usize, state: &mut [Self], weights: &[Self], slope: Self, stretch: Stretch<Self>) -> [Self; 3];
+    /// force += Σ factor x̃_n over the samples owed.
+    fn add_samples(force: &mut [Self], augmented: &[Self], owed: &[(u32, Self)]);
     /// f_n += Σ_i a_i φ(u_in); preactivations are one column per neuron.
     fn add_outputs(preactivations: &[Self], readout: &[Self], slope: Self, outputs: &mut [Self]);
     /// u_in ← force_n a_i φ'(u_in).
@@ -265,6 +284,10 @@ macro_rules! dispatch {
                 stretch: Stretch<Self>,
             ) -> [Self; 3] {
                 $module::leap(rows, state, weights, slope, stretch)
+            }
+
+            fn add_samples(force: &mut [Self], augmented: &[Self], owed: &[(u32, Self)]) {
+                $module::add_samples(force, augmented, owed);
             }
 
             fn add_outputs(preactivations: &[Self], readout: &[Self], slope: Self, outputs: &mut [Self]) {

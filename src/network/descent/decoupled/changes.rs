@@ -13,6 +13,8 @@ use crate::network::descent::sweep::Change;
 pub(super) const REFRESH: usize = 10;
 /// Samples of one task of a product: a multiple of the rows of any tile.
 const SAMPLES_PER_TASK: usize = 512;
+/// Bytes that a core's own cache keeps.
+const SECOND_LEVEL_CACHE: usize = 1 << 20;
 /// Entries of the largest Gram matrix that is made.
 const GRAM_LIMIT: usize = 1 << 29;
 
@@ -124,10 +126,8 @@ impl<R: Real> Problem<R> {
         }
         part.on_weights.par_iter_mut().flatten().for_each(|OnWeights { force, owed, paid }| {
             *paid += owed.len();
-            for (n, factor) in owed.drain(..) {
-                let input = &self.augmented[n as usize * self.stride..][..self.stride];
-                force.iter_mut().zip(input).for_each(|(f, x)| *f += factor * *x);
-            }
+            R::add_samples(force, &self.augmented, owed);
+            owed.clear();
         });
     }
 
@@ -144,7 +144,9 @@ impl<R: Real> Problem<R> {
         let per_value = size_of::<R>() as f64 / 8.0;
         let passes = 1.0 + f64::from(u8::from(unknown > 0));
         let dense = (self.count * self.stride) as f64 * (0.15 * passes + 0.0225 * (neurons + unknown) as f64);
-        (dense + (owed * self.stride) as f64 * 0.5) * per_value
+        // Inputs are read from the second-level cache, or from memory.
+        let per_sample = if self.augmented.len() * size_of::<R>() > SECOND_LEVEL_CACHE { 0.4 } else { 0.1 };
+        (dense + (owed * self.stride) as f64 * per_sample) * per_value
     }
 
     fn gram_cost(&self) -> f64 {
