@@ -136,7 +136,7 @@ fn block_gradients(hidden: &[f64], readout: &[f64], slope: Slope, points: &Point
 
 /// sums_n += Σ_i a_i φ(u_in); one column of preactivations per neuron.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma"))]
-fn add_activations(preactivations: &[f64], readout: &[f64], slope: f64, sums: &mut [f64]) {
+pub(super) fn add_activations(preactivations: &[f64], readout: &[f64], slope: f64, sums: &mut [f64]) {
     for (column, a) in preactivations.chunks_exact(sums.len()).zip(readout) {
         for (sum, u) in sums.iter_mut().zip(column) {
             *sum += a * (if *u >= 0.0 { *u } else { slope * u });

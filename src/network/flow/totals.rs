@@ -7,6 +7,7 @@ use super::sites::{Sites, augment};
 use super::{GradientFlow, Observer};
 use crate::error::{Error, Result};
 use crate::linalg::{Store, multiply, view, view_mut};
+use crate::network::dense::add_activations;
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::Points;
 
@@ -351,11 +352,7 @@ impl Totals {
 fn accumulate_outputs(sums: &mut Sums, offset: usize, block: &Block<'_>, at_test: &[f64]) {
     let count = at_test.len() / block.size;
     let mut partial = vec![0.0; count];
-    for (column, &a) in at_test.chunks_exact(count).zip(&block.readout) {
-        for (sum, &u) in partial.iter_mut().zip(column) {
-            *sum += a * block.slope.activation(u);
-        }
-    }
+    add_activations(at_test, &block.readout, block.slope.value(), &mut partial);
     for (j, term) in partial.into_iter().enumerate() {
         sums.add(offset + j, term);
     }
