@@ -358,7 +358,7 @@ fn half_the_range_or_a_range_without_bias_is_left() {
 }
 
 //= test M5@395a0e05
-//= test R5@bfbb9e30
+//= test R5@3412c14a
 #[test]
 fn no_sample_flips_before_its_time() {
     let ratios = Ratios::new();
@@ -382,7 +382,7 @@ fn wrong_flip_times_are_passed() {
 }
 
 //= test M6@21527c25
-//= test R5@bfbb9e30
+//= test R5@3412c14a
 //= test R6@de993200
 #[test]
 fn trained_networks_stay_in_their_enclosure() {
@@ -393,7 +393,7 @@ fn trained_networks_stay_in_their_enclosure() {
 }
 
 //= power M6@21527c25
-//= power R5@bfbb9e30
+//= power R5@3412c14a
 //= power R6@de993200
 #[test]
 fn wrong_enclosures_are_left() {

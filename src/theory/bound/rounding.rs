@@ -151,11 +151,11 @@ pub struct FlowArithmetic {
 }
 
 impl FlowArithmetic {
-    /// Plain descent in double precision: its velocities are formed anew at least every 512 + N changes, and the sums
-    /// of learning rates have one rounding per step.
+    /// Plain descent in double precision: at most 11 N changes are added to its velocities before they are formed anew,
+    /// and the sums of learning rates have one rounding per step.
     #[must_use]
     pub fn descent(input_dim: usize, train_count: usize, width: usize, steps: usize) -> Self {
-        let (moves, updates) = (steps as u64, (steps + 512 + train_count) as u64);
+        let (moves, updates) = (steps as u64, (steps + 11 * train_count) as u64);
         FlowArithmetic { input_dim, train_count, width, moves, updates }
     }
 }
@@ -184,7 +184,7 @@ pub struct FlowSlack {
     pub output: f64,
 }
 
-//= R5@bfbb9e30
+//= R5@3412c14a
 /// Rounding of a computed flow R5: "with M = ‖w̃‖‖x̃‖ + |a|κ*T and h = γ_{d+N+8} + U γ_{d+9}, M5 holds for the computed
 /// path if |u(x;0)| is lowered by γ_{2d+3P+50} M and ςV + E^ς raised by 4hκ*, and M6, its coarse form and K1 hold for
 /// the computed outputs up to Σ_i |a_i| (8h_i + 6γ_{m+4}) M_i".

@@ -98,7 +98,8 @@ impl<R: Real> Problem<R> {
             }
         });
         for &neuron in neurons {
-            part.age[neuron] = 0;
+            // What was added to the force on the weights is in q as well.
+            part.age[neuron] = part.on_weights[neuron].as_ref().map_or(0, |force| force.paid);
             part.changes[neuron].columns.clear();
             part.changes[neuron].restart = None;
         }
