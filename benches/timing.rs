@@ -1,32 +1,19 @@
-//! How long the expensive parts take, each beside its floor.
+//! How long the expensive parts take.
 //!
-//! `cargo bench --bench timing`; with `-- --test` or `PERTLEARN_QUICK=1` everything is small.
+//! `cargo bench --bench timing`; with `-- --test` or `PERTLEARN_QUICK=1` everything is small. Settings that take seconds to
+//! minutes run only when they are asked for: `cargo bench --bench timing -- large`. With `PERTLEARN_CLOCK=processor` processor
+//! time is measured instead of time on the clock, summed over the threads: on a machine that does other work as well it
+//! is what can be compared; two free cores take half of it, apart from what is not shared out.
 //!
-//! Floors are counted for two cores with 95 GFLOP/s each in double precision (what dense products reach on the machine
-//! used), twice that in single precision, and for updates one 32-byte store per core and cycle at 3 GHz. Measured is
-//! the best of twenty or more samples on two cores shared with other work: an upper bound of what a quiet machine takes.
-//!
-//! | part | floor: work, at the rates above | measured | distance |
-//! |---|---|---|---|
-//! | flow d=20 N=50 | 2((d+1)N + N²) = 7.1 kflop a neuron: 27 M neurons/s | 4.1 M/s | 6.5 |
-//! | flow MNIST N=1000 | the same, 3.6 Mflop: 53 k neurons/s | 23 k/s | 2.3 |
-//! | NTK N=4000 d=784 | N²d = 12.5 Gflop, one triangle: 66 ms | 145 ms | 2.2 |
-//! | eigen N=2000 | 14/3 N³ = 37 Gflop (4/3 reduction, 4/3 divide and conquer, 2 back): 0.20 s | 0.92 s | 4.7 |
-//! | identity m=100, f64 | 2·10⁸ updates: 8 ms | 139 ms | 17 |
-//! | the same, f32 | 4 ms | 64 ms | 15 |
-//! | logistic m=100, f64 | 4N(d+1)m a step = 81 Gflop: 0.43 s | 1.88 s | 4.4 |
-//! | the same, f32 | 0.21 s | 0.72 s | 3.4 |
-//! | identity m=10000, f64 | 2·10⁹ updates, 44 Gflop at the start: 0.31 s | 1.37 s | 4.4 |
-//! | the same, f32 | 0.16 s | 0.77 s | 4.9 |
-//!
-//! The floors leave out what has no fixed count or rate: random numbers, activations and arctangents, sign changes (N
-//! operations each in flow and identity descent: with learning rate 1 and momentum 0.9, a thousand steps have many), and
-//! that half of the reduction to tridiagonal form is matrix-vector products, which wait for memory.
+//! `docs/speed.md` has the measurements with their floors.
+
+#[path = "common/clock.rs"]
+mod clock;
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::measurement::WallTime;
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use perturbation_learning::Result;
 use perturbation_learning::data::{DataSet, Synthetic, mnist, synthetic};
@@ -49,8 +36,55 @@ fn sized(full: usize, small: usize) -> usize {
     if quick() { small } else { full }
 }
 
+/// Time on the clock, or processor time.
+struct Clock {
+    processor: bool,
+}
+
+impl Clock {
+    fn now(&self) -> f64 {
+        if self.processor { clock::processor_seconds() } else { clock::seconds() }
+    }
+}
+
+impl Measurement for Clock {
+    type Intermediate = f64;
+    /// Seconds.
+    type Value = f64;
+
+    fn start(&self) -> f64 {
+        self.now()
+    }
+
+    fn end(&self, start: f64) -> f64 {
+        self.now() - start
+    }
+
+    fn add(&self, a: &f64, b: &f64) -> f64 {
+        a + b
+    }
+
+    fn zero(&self) -> f64 {
+        0.0
+    }
+
+    /// Nanoseconds, as criterion's own.
+    fn to_f64(&self, seconds: &f64) -> f64 {
+        seconds * 1e9
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+fn clocked() -> Criterion<Clock> {
+    let processor = std::env::var("PERTLEARN_CLOCK").is_ok_and(|value| value == "processor");
+    Criterion::default().with_measurement(Clock { processor })
+}
+
 /// A group of ten samples each in about `seconds`; in quick mode under another name, not to be compared with full runs.
-fn group<'a>(criterion: &'a mut Criterion, name: &str, seconds: u64) -> BenchmarkGroup<'a, WallTime> {
+fn group<'a>(criterion: &'a mut Criterion<Clock>, name: &str, seconds: u64) -> BenchmarkGroup<'a, Clock> {
     let mut group = criterion.benchmark_group(if quick() { format!("quick {name}") } else { name.into() });
     group.sample_size(10).nresamples(10_000).sampling_mode(SamplingMode::Flat);
     if quick() {
@@ -71,7 +105,7 @@ fn neurons(input_dim: usize, width: usize, purpose: &str) -> Neurons {
 }
 
 /// Exact flow, neurons per second; T = 1, outputs at the training points.
-fn flow(criterion: &mut Criterion) {
+fn flow(criterion: &mut Criterion<Clock>) {
     let mut group = group(criterion, "flow", 4);
     let images = mnist().expect("embedded images").shortened(sized(500, 50));
     let sets =
@@ -85,20 +119,22 @@ fn flow(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The kernel matrix of hidden-layer training.
-fn kernel(criterion: &mut Criterion) {
+/// Kernel matrices.
+fn kernel(criterion: &mut Criterion<Clock>) {
     let mut group = group(criterion, "kernel", 4);
     let n = sized(4000, 200);
     let data = shifted(784, n, 1);
     group.throughput(Throughput::Elements((n * n / 2) as u64));
-    group.bench_function(format!("NTK N={n} d=784"), |b| {
-        b.iter(|| gram(Kernel::Ntk, Slope::RELU, black_box(data.train.points())));
-    });
+    for (name, kernel) in [("Φ", Kernel::DerivativeDual), ("NTK", Kernel::Ntk)] {
+        group.bench_function(format!("{name} N={n} d=784"), |b| {
+            b.iter(|| gram(kernel, Slope::RELU, black_box(data.train.points())));
+        });
+    }
     group.finish();
 }
 
 /// The empirical tangent kernel of a wide network on few points.
-fn tangent(criterion: &mut Criterion) {
+fn tangent(criterion: &mut Criterion<Clock>) {
     let mut group = group(criterion, "tangent", 3);
     let width = sized(10_000, 200);
     let (data, weights) = (shifted(100, sized(200, 20), 1), neurons(100, width, "f").weights());
@@ -109,7 +145,7 @@ fn tangent(criterion: &mut Criterion) {
 }
 
 /// The eigendecomposition behind the squared loss (the kernel matrix, d = 20, is a hundredth of it).
-fn eigen(criterion: &mut Criterion) {
+fn eigen(criterion: &mut Criterion<Clock>) {
     let mut group = group(criterion, "eigen", 5);
     let n = sized(2000, 100);
     let data = shifted(20, n, 1);
@@ -144,7 +180,11 @@ impl Pipeline {
         let d = points.input_dim();
         let f = descent.train(&neurons(d, self.width, "f"), Slope::RELU, &self.data.train, &self.loss)?;
         let targets = random_signs(&Streams::new(1, "targets"), points.count());
-        let gradients = input_gradients(&f.weights, Slope::RELU, points)?;
+        let mut gradients = input_gradients(&f.weights, Slope::RELU, points)?;
+        // A point at which every neuron has died has no direction. The reference leaves it as it is; to the time it takes,
+        // any direction is as good.
+        let dead = gradients.column_iter_mut().filter(|gradient| gradient.iter().all(|g| *g == 0.0));
+        dead.for_each(|mut gradient| gradient[0] = 1.0);
         let values = outputs(&f.weights, Slope::RELU, points)?;
         let moves = adversarial_perturbations(&gradients, &values, &targets, &self.loss, self.epsilon)?;
         let perturbed = TrainingSet::new(perturbed_points(points, &moves, self.scenario)?, targets)?;
@@ -157,7 +197,7 @@ impl Pipeline {
 }
 
 /// Gradient descent as the reference experiments run it.
-fn descent(criterion: &mut Criterion) {
+fn descent(criterion: &mut Criterion<Clock>) {
     let mut group = group(criterion, "descent", 5);
     let rows = [
         Pipeline::shifted("identity m=100 1000+1000", StandardLoss::Identity, 100, sized(1000, 10)),
@@ -176,7 +216,7 @@ fn descent(criterion: &mut Criterion) {
 
 /// The larger settings, which take seconds to minutes: only when they are asked for by name
 /// (`cargo bench --bench timing -- large`).
-fn large(criterion: &mut Criterion) {
+fn large(criterion: &mut Criterion<Clock>) {
     if !quick() && !std::env::args().any(|argument| argument.contains("large")) {
         return;
     }
@@ -187,15 +227,23 @@ fn large(criterion: &mut Criterion) {
     let (loss, scenario) = (StandardLoss::Identity, Scenario::OnImage);
     let name = "shifted (b) d=1000 m=100 N=10000 1000+1000";
     let image = Pipeline { name, data, loss, width: 100, steps, scenario, epsilon: 0.31 };
-    let gauss = |d, n| synthetic(Synthetic::Gauss, d, n, sized(1000, 10), 1).expect("a valid set");
-    let (name, scenario) = ("gauss (a) d=1000 m=1000 N=2000 1000+1000", Scenario::PerturbationOnly);
-    let data = gauss(sized(1000, 30), sized(2000, 40));
-    let noise = Pipeline { name, data, loss, width: sized(1000, 20), steps, scenario, epsilon: 0.031 };
-    for row in [wide, image, noise] {
-        group.bench_function(row.name, |b| b.iter(|| row.run(Precision::F64).expect("a finite run")));
+    let gauss = |name, d, n, width, epsilon| {
+        let data = synthetic(Synthetic::Gauss, d, n, sized(1000, 10), 1).expect("a valid set");
+        Pipeline { name, data, loss, width, steps, scenario: Scenario::PerturbationOnly, epsilon }
+    };
+    let (name, d) = ("gauss (a) d=1000 m=1000 N=2000 1000+1000", sized(1000, 30));
+    let noise = gauss(name, d, sized(2000, 40), sized(1000, 20), 0.031);
+    let (name, d) = ("gauss (a) d=10000 m=100 N=10000 1000+1000", sized(10_000, 60));
+    let high = gauss(name, d, sized(10_000, 60), sized(100, 20), 0.1);
+    for row in [wide, image, noise, high] {
+        for precision in [Precision::F64, Precision::F32] {
+            group.bench_function(BenchmarkId::new(row.name, format!("{precision:?}")), |b| {
+                b.iter(|| row.run(precision).expect("a finite run"));
+            });
+        }
     }
     group.finish();
 }
 
-criterion_group!(benches, flow, kernel, tangent, eigen, descent, large);
+criterion_group!(name = benches; config = clocked(); targets = flow, kernel, tangent, eigen, descent, large);
 criterion_main!(benches);

@@ -14,6 +14,8 @@
 //! it in quick mode).
 
 mod bounds;
+#[path = "../common/clock.rs"]
+mod clock;
 mod deviation;
 mod figures;
 mod process;

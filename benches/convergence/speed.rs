@@ -8,7 +8,6 @@
 
 use std::path::Path;
 use std::sync::LazyLock;
-use std::time::Instant;
 
 use perturbation_learning::Result;
 use perturbation_learning::data::{Synthetic, synthetic};
@@ -17,12 +16,12 @@ use perturbation_learning::problem::TrainingSet;
 use perturbation_learning::random::Streams;
 use perturbation_learning::report::plot::{Curve, CurvePoint, Panel, Role};
 
+use super::clock::processor_seconds;
 use super::figures::{Effort, write};
 use super::study::{SEED, SLOPE};
 
 /// Floating-point operations per second of one core.
 const RATE: f64 = 95e9;
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 const THREADS: [usize; 2] = [1, 2];
 /// Pools of 1 and 2 threads, which last: a thread that ends takes its time with it.
 static POOLS: LazyLock<[rayon::ThreadPool; 2]> = LazyLock::new(|| {
@@ -67,19 +66,6 @@ impl Setting {
             best = best.min(processor_seconds() - start);
         }
         Ok(CurvePoint { x: 0.0, y: best * 1e6 / width as f64, band: None })
-    }
-}
-
-/// Processor time of all threads of this process so far. Where the system does not tell (outside Linux), time on the
-/// clock.
-fn processor_seconds() -> f64 {
-    let of_thread = |entry: std::io::Result<std::fs::DirEntry>| {
-        let text = std::fs::read_to_string(entry.ok()?.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    match std::fs::read_dir("/proc/self/task") {
-        Ok(threads) => threads.filter_map(of_thread).sum::<f64>() / 1e9,
-        Err(_) => START.elapsed().as_secs_f64(),
     }
 }
 
