@@ -33,7 +33,7 @@ pub mod velocity;
 
 pub use angle::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
 pub use certificate::{Certificate, certificate_given_f};
-pub use drift::{drift_second_moment_bound, mean_drift_bound, mean_drift_comparison_bound};
+pub use drift::{block_second_moment_bound, drift_second_moment_bound, mean_drift_bound, mean_drift_comparison_bound};
 pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_error_bound};
 pub use gaussian::gaussian_network_error_bound;
 pub use geometry::{Geometry, velocity_range};
