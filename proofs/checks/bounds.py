@@ -37,7 +37,7 @@ def reach(D,g,vb,vx,Cx,tx,sx):
     with np.errstate(divide='ignore',invalid='ignore'): f=D['p'][:,None]/np.sin(tx)
     return f*H,f*H2
 def block_growth(D,g,T,q):
-    """W16: E Y^2 <= T^2 E B^2 + this, given |a|=q"""
+    """W17: E Y^2 <= T^2 E B^2 + this, given |a|=q"""
     up,lo,lam=ranges(D['C'],g); uz,lz,lamz=ranges(D['Cz'],g); vz=np.maximum(np.maximum(uz,0),np.maximum(-lz,0))
     return q*T**3*(vz*(1+g*g)/2*(1-g)*(abs(D['Cz'])*(D['p']*lam)[:,None]).sum(0)+(1-g*g)/4*D['pz']*lamz*vz**2)
 def all_bounds(D,g,T,m,rad,anti,t,tail='both'):

@@ -3,12 +3,12 @@
 //! - [`angle`]: unit vectors (D6), angles of augmented inputs (D5);
 //! - [`tail`]: the two-point Chernoff bound (W2), Bernstein forms (W3);
 //! - [`geometry`]: what a data set contributes to the bounds, once for all widths and times (M3);
-//! - [`drift`]: mean (W5, W7) and second moment (W6, W16) of the drift;
-//! - [`limit`]: the limit of the mean drift (W8);
+//! - [`drift`]: mean (W5, W7) and second moment (W6, W17) of the drift;
+//! - [`drift_limit`]: the limit of the mean drift (W8);
 //! - [`velocity`]: flips (W13) and mean drift (W14) from the velocities at the boundaries;
 //! - [`error`]: initial kernel (W4), trained network (W9), network at initialisation (W11);
 //! - [`gaussian`]: trained network with Gaussian readouts (W12);
-//! - [`gradient`]: the trained input gradient (P2–P6);
+//! - [`gradient_moments`]: the trained input gradient (P3–P6);
 //! - [`inputs`]: the second network's inputs (G3–G5);
 //! - [`target`]: random labels (G6), the offset of unbalanced targets (G7);
 //! - [`certificate`]: the sign of g, given f (A2).
@@ -20,12 +20,12 @@
 pub mod angle;
 pub mod certificate;
 pub mod drift;
+pub mod drift_limit;
 pub mod error;
 pub mod gaussian;
 pub mod geometry;
-pub mod gradient;
+pub mod gradient_moments;
 pub mod inputs;
-pub mod limit;
 mod reach;
 pub mod tail;
 pub mod target;
@@ -34,15 +34,15 @@ pub mod velocity;
 pub use angle::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
 pub use certificate::{Certificate, certificate_given_f};
 pub use drift::{block_second_moment_bound, drift_second_moment_bound, mean_drift_bound, mean_drift_comparison_bound};
+pub use drift_limit::mean_drift_limit;
 pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_error_bound};
 pub use gaussian::gaussian_network_error_bound;
 pub use geometry::{Geometry, velocity_range};
-pub use gradient::{
-    SlidingDerivative, averaged_gradient_fluctuation_bound, boundary_term_bound, cosine_deficit_bound,
-    gradient_fluctuation_bound, gradient_mean_bound,
+pub use gradient_moments::{
+    SlidingDerivative, averaged_gradient_fluctuation_bound, cosine_deficit_bound, gradient_fluctuation_bound,
+    gradient_mean_bound,
 };
 pub use inputs::{Perturbing, expected_limit_deviation_bound, kernel_change_bound, normalisation_remainder_bound};
-pub use limit::mean_drift_limit;
 pub use tail::{bernstein_deviation, chernoff_deviation};
 pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};
 pub use velocity::{BoundaryVelocities, flip_probability_bound_with_velocities, mean_drift_bound_with_velocities};

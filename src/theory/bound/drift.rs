@@ -1,4 +1,4 @@
-//! The drift R of a block of neurons (K2): f_T − f_0 is the mean over independent blocks of T·X + R. W5, W6, W7, W16.
+//! The drift R of a block of neurons (K2): f_T − f_0 is the mean over independent blocks of T·X + R. W5, W6, W7, W17.
 
 use nalgebra::DMatrix;
 use rayon::prelude::*;
@@ -157,7 +157,7 @@ fn kink_second_moments(geometry: &Geometry, width: usize, time: f64) -> Vec<f64>
     geometry.test.iter().map(|z| scale * z.density * (z.up.powi(3) + z.down.powi(3))).collect()
 }
 
-/// Second moment of a trained block, W16: "given q = |a|, averaged over the sign of a: E Y² ≤ T² E B² + Δ" for
+/// Second moment of a trained block, W17: "given q = |a|, averaged over the sign of a: E Y² ≤ T² E B² + Δ" for
 /// Y = ∫₀ᵀ φ'(u_z)V(z) dt, the block without its ω. Per test point.
 ///
 /// Inputs: prepared data, |a|, flow time T. Tightness: observed/bound .9 and more on small data (`tests/width.rs`), where T²E B²
@@ -172,7 +172,7 @@ pub fn block_second_moment_bound(geometry: &Geometry, readout_abs: f64, time: f6
     Ok(growth.into_iter().zip(initial).map(|(growth, square)| time * time * square + growth).collect())
 }
 
-/// Δ of W16 given |a| = `readout_abs` per test point.
+/// Δ of W17 given |a| = `readout_abs` per test point.
 pub(super) fn block_growth(geometry: &Geometry, readout_abs: f64, time: f64) -> Vec<f64> {
     let g = geometry.slope.value();
     let (scale, mean_square) = (readout_abs * time.powi(3), 0.5 * (1.0 + g * g));

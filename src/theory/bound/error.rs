@@ -67,7 +67,7 @@ fn kernel_deviations(geometry: &Geometry, readout: ReadoutLaw, per_copy: f64, ta
 
 /// Error of the trained network, W9: "with probability at least 1−δ, for one z: |f_T(z) − f_0(z) − T F(z)| ≤ e_f(z)",
 /// gradient flow of the identity loss. With β̄ of W7 and t = ln(2/δ): Rademacher: "e_f = β̄ + x, x the larger of the two tails
-/// of W2 with mean TF, variance min((T√Var B + √v_R)², T² E B² + Δ − (T|F| − β̄)₊²), Δ of W16, upper end T b↑ + β̄, n = n_c"; Gaussian: "e_f = β̄ + T e_X + √(2 v_R t₂/n_c) + (7/3) ρ t₂/n_c with e_X of W4 at δ/2, t₂ = ln(4/δ)",
+/// of W2 with mean TF, variance min((T√Var B + √v_R)², T² E B² + Δ − (T|F| − β̄)₊²), Δ of W17, upper end T b↑ + β̄, n = n_c"; Gaussian: "e_f = β̄ + T e_X + √(2 v_R t₂/n_c) + (7/3) ρ t₂/n_c with e_X of W4 at δ/2, t₂ = ln(4/δ)",
 /// ρ = T(b↑ − b↓), or W12, whichever is smaller: both are numbers known before the network is drawn, and hold at δ.
 ///
 /// [`Tail::TowardsZero`] bounds deviations towards 0 only: t = ln(1/δ), t₂ = ln(2/δ). For n_z points at once give δ/n_z.

@@ -19,7 +19,7 @@ const LAST_EDGE: f64 = 7.0;
 ///
 /// I(λ) bounds E e^{λωB̄} for the mean B̄ of φ'(u_z)V(z) over the training time, with ω = α² in 60 bins of |α| up to 7; in a
 /// bin the mean of B̄ differs from F by at most β̄(|α|), W7 given |α|, and its variance is at most the smaller of
-/// (√Var B + √v̄(|α|))², W6 given |α|, and of W16's bound given |α|.
+/// (√Var B + √v̄(|α|))², W6 given |α|, and of W17's bound given |α|.
 ///
 /// Inputs: as [`network_error_bound`](super::network_error_bound). Tightness: it halves the certified widths of W9's
 /// Gaussian form, because the drift and the readouts share one exponential moment (proofs/README.md).

@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::geometry::{signed_gram, velocity_range};
-use super::gradient::{
+use super::gradient_moments::{
     Overlaps, SlidingDerivative, gradient_deviations, gradient_range, limit_gradient, mean_sweep, mean_terms,
 };
 use super::{Geometry, NetworkLaw, angle_change_bound};
@@ -40,7 +40,7 @@ pub fn kernel_change_bound(r: &[f64], moved: &[f64], z: &[f64], slope: Slope) ->
 /// First order of the normalisation, G4: "let D = d + δ, q = d/‖d‖, P = I − qq^⊤, q̂ = D/‖D‖; then
 /// ‖q̂ − q − Pδ/‖d‖‖ ≤ 2‖δ‖²/‖d‖²".
 ///
-/// Inputs: `distance` ‖δ‖, `norm` ‖d‖. Tightness: observed/bound up to 1 (δ = −2d), .5 for small δ across and along d.
+/// Inputs: `distance` ‖δ‖, `norm` ‖d‖. Tightness: attained for δ just beyond −d; .25–.5 for small δ.
 ///
 /// # Errors
 /// A distance that is negative or not finite; a norm that is not positive and finite.
@@ -106,7 +106,7 @@ pub fn expected_limit_deviation_bound(f: &Perturbing<'_>, test: &Points) -> Resu
 struct Parts {
     geometry: Geometry,
     overlaps: Overlaps,
-    means: Vec<super::gradient::MeanTerms>,
+    means: Vec<super::gradient_moments::MeanTerms>,
     range: f64,
     limit: DMatrix<f64>,
     norms: Vec<f64>,

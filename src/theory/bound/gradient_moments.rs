@@ -1,4 +1,4 @@
-//! The trained input gradient D_T = (∇f_T − ∇f_0)/T against its limit v + b: P2 to P6.
+//! The trained input gradient D_T = (∇f_T − ∇f_0)/T against its limit v + b: P3 to P6.
 //!
 //! All are evaluated at the test points of a [`Geometry`]; a test point that equals a training point is treated as one, so
 //! the gradients that perturbations are made from are bounded by a geometry whose test points are the training points.
@@ -22,18 +22,6 @@ pub enum SlidingDerivative {
     Flow,
     /// The convention φ'(0) = 1.
     One,
-}
-
-/// Size of the boundary term, P2: "‖b(x)‖ ≤ (1−γ)²/(2π√d s(x)) Σ_{k: x_k ≠ x} |C_k(x)|", per test point.
-///
-/// Tightness: attained by a single training point seen at a right angle (D8); on data the summands' directions differ.
-#[must_use]
-pub fn boundary_term_bound(geometry: &Geometry) -> Vec<f64> {
-    let step = 1.0 - geometry.slope.value();
-    let scale = step * step / (2.0 * std::f64::consts::PI * (geometry.points.input_dim() as f64).sqrt());
-    let others: Vec<f64> = geometry.test_sizes.column_iter().map(|sizes| sizes.sum()).collect();
-    let sites = geometry.test.iter().zip(&geometry.twin).zip(others);
-    sites.map(|((z, twin), sum)| scale / z.std * (sum - twin.map_or(0.0, |n| geometry.own[n]))).collect()
 }
 
 /// Mean of the trained gradient, P3: a bound on |⟨e, E D_T(x) − (v + b)(x)⟩| per test point, of order m^{−1/2}.
