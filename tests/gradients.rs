@@ -138,7 +138,7 @@ fn the_mean_gradient_is_that_of_the_limit_with_its_boundary_term() {
     }
 }
 
-/// P4, P5, P6 on the same networks. Fault: m for √m, by the law of a network of width m².
+/// P4, P5, P6 on the same networks. Fault: m^{3/2} for √m, by the law of a network of width m³.
 #[test]
 fn gradients_fluctuate_within_the_bounds_on_their_second_moments() {
     let (count, dim, time, width) = (20, 5, 0.5, 1024);
@@ -154,7 +154,7 @@ fn gradients_fluctuate_within_the_bounds_on_their_second_moments() {
         let networks = Networks { count: 1000, width, init, readout };
         let all = gradients(&format!("fluctuation/{init:?}"), &train, slope, time, &networks);
         let centre = mean_matrix(&all);
-        let (right, wide) = (law(width, init, readout), law(width * width, init, readout));
+        let (right, wide) = (law(width, init, readout), law(width.pow(3), init, readout));
         let unbiased = all.len() as f64 / (all.len() as f64 - 1.0);
         for n in 0..3 {
             let what = |id: &str| format!("{id}, {init:?} {readout:?}, point {n}");
