@@ -75,6 +75,8 @@ fn check_mean(what: &str, values: &[f64], bound: f64, fault: f64, error: f64) {
     assert!(low > fault, "{what}: a bound that is too small passes: {fault:e}, interval from {low:e} (seed {SEED})");
 }
 
+//= test W12@99fa0ae5
+//= power W12@99fa0ae5
 /// W12 for both initialisations and two times, both tails and one: exceedances among independent networks.
 #[test]
 fn networks_with_gaussian_readouts_keep_within_their_joint_bound() {
@@ -119,6 +121,13 @@ fn networks_with_gaussian_readouts_keep_within_their_joint_bound() {
     }
 }
 
+//= test W5@0326e76b
+//= test W6@4922f30b
+//= test W7@6699cfd1
+//= test W14@db741523
+//= test W17@94cceb56
+//= power W6@4922f30b
+//= power W17@94cceb56
 /// W5, W6, W7, W14, W17 on one data set, from the drift of whole networks: r = f_T − f_0 − T F̂_0 is a mean of m drifts.
 #[test]
 fn the_drift_keeps_within_the_bounds_on_its_moments() {
@@ -182,6 +191,11 @@ fn the_drift_keeps_within_the_bounds_on_its_moments() {
     }
 }
 
+//= test W8@68e86f70
+//= test W14@db741523
+//= power W5@0326e76b
+//= power W7@6699cfd1
+//= power W14@db741523
 /// W8 where it is exact: √m E R against its limit, within the rest that W7 allows at that width; W5, W7 and W14 attained or
 /// nearly so, which refutes a factor of 2 that is forgotten.
 #[test]
@@ -279,6 +293,8 @@ impl Observer for Flips {
     }
 }
 
+//= test W13@c362c486
+//= power W13@c362c486
 /// W13: neurons are independent, so the number that flip is binomial.
 #[test]
 fn neurons_flip_no_more_often_than_their_velocities_allow() {
@@ -319,6 +335,9 @@ fn neurons_flip_no_more_often_than_their_velocities_allow() {
     }
 }
 
+//= test W15@b538894b
+//= test W1@23ae4143
+//= power W15@b538894b
 /// W15 (and W1 on the diagonal): covariances between test points of trained networks, for a short time in which the drift,
 /// by W6, changes them by less than a hundredth.
 #[test]

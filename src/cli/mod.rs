@@ -1,9 +1,12 @@
 //! Arguments, dispatch and exit codes.
 
 mod arguments;
+mod certify;
+mod falsify;
 mod kernel;
 mod learn;
 mod predict;
+mod tightness;
 mod train;
 mod verify;
 
@@ -20,7 +23,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 /// networks of growing width on clean data, trains others only on their adversarial perturbations with random labels,
 /// and compares both with the closed-form infinite-width predictions, with a verdict per claim.
 ///
-/// Exit status: 0 if all is well (for verify: every claim held), 1 if a claim was rejected, 2 for unusable input.
+/// Exit status: 0 if all is well (for verify: every claim held), 1 if a claim was rejected or a bound violated, 2 for
+/// unusable input.
 #[derive(Debug, Parser)]
 #[command(name = "pertlearn", version, max_term_width = 110)]
 struct Arguments {
@@ -34,7 +38,10 @@ enum Command {
     Predict(predict::PredictArguments),
     Train(train::TrainArguments),
     Learn(learn::LearnArguments),
+    Certify(certify::CertifyArguments),
     Verify(verify::VerifyArguments),
+    Falsify(falsify::FalsifyArguments),
+    Tightness(tightness::TightnessArguments),
 }
 
 /// What a command has to say about the claims it checked.
@@ -102,7 +109,10 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Predict(arguments) => &arguments.common,
         Command::Train(arguments) => &arguments.common,
         Command::Learn(arguments) => &arguments.common,
+        Command::Certify(arguments) => &arguments.common,
         Command::Verify(arguments) => &arguments.common,
+        Command::Falsify(arguments) => &arguments.common,
+        Command::Tightness(arguments) => &arguments.common,
     };
     if let Some(threads) = common.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
@@ -113,6 +123,9 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Learn(arguments) => learn::run(&arguments),
+        Command::Certify(arguments) => certify::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Falsify(arguments) => falsify::run(&arguments),
+        Command::Tightness(arguments) => tightness::run(&arguments),
     }
 }

@@ -9,6 +9,7 @@ use super::dual::Pair;
 use crate::error::Result;
 use crate::problem::{Points, Slope, TrainingSet};
 
+//= W15@b538894b
 /// Cov(X(z), X(z')) for all pairs of test points, W15, with X as in [`kernel_variance`](super::kernel_variance): the
 /// diagonal is that function's. The values √m (f_T − f_0 − T·F) at several points tend to a normal vector with T² times
 /// this covariance (twice that for `Antisymmetric` pairs).

@@ -4,6 +4,7 @@
 //! - [`dual`]: a pair of points: its angle, the duals of the activation, the tangent kernels;
 //! - [`kernel`]: the same as Gram matrices, fast;
 //! - [`predict`]: the trained function at any time and for any loss, its input gradient and the paper's weighted sum;
+//! - [`path_kernel`]: what a neuron adds to the output, from the path of its derivatives;
 //! - [`perturbation`]: the infinite-width perturbation, and the training set of the perturbation-trained limit;
 //! - [`fluctuation`]: the exact variance of the finite-width kernel; [`covariance`]: between two test points;
 //! - [`mod@reference`]: the two statistics that the authors' code computes.
@@ -14,6 +15,7 @@ pub mod covariance;
 pub mod dual;
 pub mod fluctuation;
 pub mod kernel;
+pub mod path_kernel;
 pub mod perturbation;
 pub mod predict;
 pub mod reference;

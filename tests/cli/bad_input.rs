@@ -110,6 +110,22 @@ fn messages_say_everything_once() {
 }
 
 #[test]
+fn hunts_that_cannot_be() {
+    let place = Place::empty();
+    refuse(&place, "falsify --bound W99 --budget 1", &["bound is 'W99'; expected one of D5, D6, M3, "]);
+    refuse(&place, "falsify --bound w5 --budget 1", &["bound is 'w5'"]);
+    refuse(&place, "falsify", &["--bound <ID>"]);
+    refuse(&place, "falsify --bound W5 --budget 0", &["--budget", "expected a finite number above 0"]);
+    refuse(&place, "falsify --bound W5 --budget -1", &["--budget", "expected a finite number above 0"]);
+    refuse(&place, "falsify --bound W5 --evaluations few", &["--evaluations", "expected a whole number"]);
+    refuse(&place, "falsify --bound W5 --evaluations 64 --budget 1", &["cannot be used with"]);
+    refuse(&place, "falsify --bound W5 --list", &["cannot be used with"]);
+    refuse(&place, "falsify --bound W5 --evaluations 64 --json no/new.json", &["no/new.json"]);
+    refuse(&place, "tightness --quick --out no/new.csv", &["no/new.csv"]);
+    refuse(&place, "tightness --quick --evaluations -1", &["--evaluations", "expected a whole number"]);
+}
+
+#[test]
 fn given_weights_that_do_not_fit() {
     let place = Place::with_data();
     place.succeed(&format!("train {USER} --width 4 --flow --time 0 --out f.npy --weights-out w"));

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::linalg::{Store, dot, multiply_parallel, view};
 use crate::problem::{finite_nonnegative, finite_positive};
 
+//= W5@0326e76b
 /// First bound W5 on the mean drift: "for every m, T, z: |E R(z)| ≤ β₁(z)", of order m^{−1/2}.
 ///
 /// Inputs: prepared data, the network's law (only width and readout enter), flow time T. Returns β₁ per test point, in
@@ -23,6 +24,7 @@ pub fn mean_drift_bound(geometry: &Geometry, law: NetworkLaw, time: f64) -> Resu
     Ok(mean_drift(geometry, time, outer, inner, &never, |_, _| f64::INFINITY))
 }
 
+//= W7@6699cfd1
 /// The mean drift by comparing the two signs of the readout, W7: what a neuron gains where it crosses a boundary upwards its
 /// opposite loses where it crosses downwards, up to what other samples do meanwhile and up to the sample's own force. Of
 /// order m^{−1/2}/N + m^{−1}, and never above W5.
@@ -93,14 +95,15 @@ fn mean_drift(
             // cot 0 = ∞ at a training point; `min` passes over the NaN of 0·∞, where the first member is 0.
             let tilt = x.window().min(2.0 / 3.0 * inner * time * x.density * x.squares() * cotangent(*angle));
             let first = half * x.window() + 0.5 * step * tilt;
-            let own = geometry.twin[index] == Some(j);
-            let second = if own { f64::INFINITY } else { half * effects[j] + step * tilt };
+            // At a copy of z itself (angle 0) the comparison does not hold.
+            let second = if *angle == 0.0 { f64::INFINITY } else { half * effects[j] + step * tilt };
             sum += c * x.density * first.min(second);
         }
         scale * (sum + z.density * z.squares().min(at_test(index, sizes)))
     })
 }
 
+//= W6@4922f30b
 /// Bound W6 on the drift's second moment: "E R(z)² ≤ v_R(z) = (√v_P + √v_Q)²", of order m^{−1/2}.
 ///
 /// Inputs and tightness: as [`mean_drift_bound`]; observed/bound .03–.31 on small data. Cost: one N × N by N × M product.
@@ -157,6 +160,7 @@ fn kink_second_moments(geometry: &Geometry, width: usize, time: f64) -> Vec<f64>
     geometry.test.iter().map(|z| scale * z.density * (z.up.powi(3) + z.down.powi(3))).collect()
 }
 
+//= W17@94cceb56
 /// Second moment of a trained block, W17: "given q = |a|, averaged over the sign of a: E Y² ≤ T² E B² + Δ" for
 /// Y = ∫₀ᵀ φ'(u_z)V(z) dt, the block without its ω. Per test point.
 ///

@@ -5,6 +5,7 @@ use super::{Geometry, ReadoutLaw};
 use crate::error::{Error, Result};
 use crate::problem::finite_nonnegative;
 
+//= W8@68e86f70
 /// Limit of the mean drift, W8: "for z not a training point, √m E R(z) → β_∞(z) = (μ₃T²(1−γ)/4) Σ_k C_k(z) p_k
 /// E[φ'(u_z) ζ_k | u_k = 0]", which shifts the central limit of √m (f_T − f_0 − T·F)(z). Per test point, in units of the
 /// function times √m.

@@ -37,6 +37,7 @@ impl Tail {
     }
 }
 
+//= W4@5937fdca
 /// Deviation of the initial kernel, W4: "with probability at least 1−δ: |F̂₀(z) − F(z)| ≤ e_X(z), the larger of the two
 /// tails of W2 with t = ln(2/δ), n = n_c, σ² = Var B(z), [b↓, b↑] of M3"; for [`Tail::TowardsZero`] one tail, t = ln(1/δ).
 ///
@@ -65,6 +66,8 @@ fn kernel_deviations(geometry: &Geometry, readout: ReadoutLaw, per_copy: f64, ta
     moments.zip(geometry.ranges()).map(bound).collect()
 }
 
+//= W9@5747a6b9
+//= G2@29c3e467
 /// Error of the trained network, W9: "with probability at least 1−δ, for one z: |f_T(z) − f_0(z) − T F(z)| ≤ e_f(z)",
 /// gradient flow of the identity loss. With β̄ of W7 and t = ln(2/δ): Rademacher: "e_f = β̄ + x, x the larger of the two tails
 /// of W2 with mean TF, variance min((T√Var B + √v_R)², T² E B² + Δ − (T|F| − β̄)₊²), Δ of W17, upper end T b↑ + β̄, n = n_c"; Gaussian: "e_f = β̄ + T e_X + √(2 v_R t₂/n_c) + (7/3) ρ t₂/n_c with e_X of W4 at δ/2, t₂ = ln(4/δ)",
@@ -129,6 +132,7 @@ pub(super) fn shrunk_square(mean: f64, drift: f64) -> f64 {
     if drift < mean { drift * (2.0 * mean - drift) } else { mean * mean }
 }
 
+//= W11@7fa4afde
 /// The network at initialisation, W11: "`Standard`, either readout: with probability at least 1 − 3e^{−t},
 /// |f_0(z)| ≤ s(z)√(2t((1+γ²)/2 + √(3(1+γ⁴)t/m) + 2t/m)). `Antisymmetric`: f_0 = 0", t = ln(3/δ).
 ///

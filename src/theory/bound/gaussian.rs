@@ -13,6 +13,7 @@ use crate::problem::finite_nonnegative;
 const BINS: usize = 60;
 const LAST_EDGE: f64 = 7.0;
 
+//= W12@99fa0ae5
 /// Error of the trained network with Gaussian readouts, W12: "with probability ≥ 1 − e^{−t}: (1/T)(f_T − f_0)(z) − F(z) ≤ x
 /// = (1/λ)(t/n_c + ln I(λ)) − F for every fixed λ; the drift's mean is included". Returns T·x per test point, minimised
 /// over λ: the larger of the two tails, each with t = ln(2/δ), or the tail towards 0 with t = ln(1/δ).

@@ -6,24 +6,15 @@
 use nalgebra::DMatrix;
 use statrs::function::erf::erf;
 
-use super::NetworkLaw;
 use super::drift::{per_test_point, quadratic_forms};
 use super::geometry::{Geometry, Site, signed_gram, velocity_range};
+use super::{NetworkLaw, SlidingDerivative};
 use crate::error::{Error, Result};
 use crate::linalg::{dot, norm_squared};
 use crate::problem::{Points, Slope, finite_nonnegative, finite_positive};
 use crate::theory::{Kernel, Predictor, cross_gram};
 
-/// The derivative φ'(u_n) that the gradient at a training point takes for a neuron that slides along u_n = 0 (M2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SlidingDerivative {
-    /// The derivative in [γ, 1] that keeps the neuron there, as the exact flow reports it.
-    Flow,
-    /// The convention φ'(0) = 1.
-    One,
-}
-
+//= P3@f93468ce
 /// Mean of the trained gradient, P3: a bound on |⟨e, E D_T(x) − (v + b)(x)⟩| per test point, of order m^{−1/2}.
 ///
 /// Inputs: prepared data, the network's law (only width and readout enter), flow time T, `direction` e of length d;
@@ -134,6 +125,7 @@ fn directional_range(geometry: &Geometry, direction: &[f64]) -> f64 {
     largest_velocity(&kernel, geometry)
 }
 
+//= P4@e42a1f71
 /// Fluctuation of the trained gradient, P4: "E‖D_T − E D_T‖² ≤ σ_D(x)²", of order m^{−1/2}; in a direction e,
 /// "E⟨e, D_T − E D_T⟩² ≤ σ_D(x;e)²", smaller by 1/d. Returns the bound on the second moment (not its root) per test point.
 ///
@@ -166,6 +158,7 @@ fn reach(z: &Site, law: NetworkLaw) -> f64 {
     if law.starts_at_zero() { z.fastest() } else { z.window() }
 }
 
+//= P5@1c4cc85d
 /// Cosine, P5: "`Antisymmetric`: E[1 − cos(∇f_T(x), d_x)] ≤ 2η(x)²/‖d_x‖² = O(m^{−1/2})", d = v + b, η² the sum of P4's bound
 /// and the square of P3's, per test point. By Markov's inequality the mean of n deficits exceeds the mean of their bounds
 /// over δ with probability at most δ.
@@ -212,6 +205,7 @@ fn antisymmetric(law: NetworkLaw) -> Result<()> {
     Err(Error::Scalar { name: "number of independent blocks", value: law.copies() as f64, expected })
 }
 
+//= P6@c86cc248
 /// Averages over points, P6: for fixed vectors e_n, a bound on E Λ², Λ = (1/N) Σ_n ⟨e_n, D_T(x_n) − E D_T(x_n)⟩, over the test
 /// points x_n of the geometry. Of order m^{−1/2}/N + m^{−1} for points with spread-out boundaries.
 ///

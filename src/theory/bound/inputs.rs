@@ -3,15 +3,14 @@
 use nalgebra::DMatrix;
 
 use super::geometry::{signed_gram, velocity_range};
-use super::gradient_moments::{
-    Overlaps, SlidingDerivative, gradient_deviations, gradient_range, limit_gradient, mean_sweep, mean_terms,
-};
-use super::{Geometry, NetworkLaw, angle_change_bound};
+use super::gradient_moments::{Overlaps, gradient_deviations, gradient_range, limit_gradient, mean_sweep, mean_terms};
+use super::{Geometry, NetworkLaw, SlidingDerivative, angle_change_bound};
 use crate::error::{Error, Result};
 use crate::linalg::{dot, norm_squared};
 use crate::problem::{Points, Scenario, Slope, TrainingSet, finite_nonnegative, finite_positive};
 use crate::theory::{Kernel, Pair, cross_gram, perturbations, perturbed_points};
 
+//= G3@b2fcbd5b
 /// Lipschitz constant of the kernel, G3: "|Θ(r,z) − Θ(r',z)| ≤ Φ(r,z) |⟨r − r',z⟩| + ((1−γ)²/2π) α |K(r',z)|", α of D5.
 ///
 /// Inputs: r, r' (`moved`), z and the slope. Tightness: attained to first order by r' → r from above along z's plane (the
@@ -37,6 +36,7 @@ pub fn kernel_change_bound(r: &[f64], moved: &[f64], z: &[f64], slope: Slope) ->
     Ok(Pair::new(r, z).derivative_dual(slope) * dot(&difference, z).abs() + turned)
 }
 
+//= G4@7bd9ac4e
 /// First order of the normalisation, G4: "let D = d + δ, q = d/‖d‖, P = I − qq^⊤, q̂ = D/‖D‖; then
 /// ‖q̂ − q − Pδ/‖d‖‖ ≤ 2‖δ‖²/‖d‖²".
 ///
@@ -51,7 +51,7 @@ pub fn normalisation_remainder_bound(distance: f64, norm: f64) -> Result<f64> {
 
 /// The first network and its perturbations, as [`expected_limit_deviation_bound`] needs them.
 #[derive(Debug, Clone, Copy)]
-pub struct Perturbing<'a> {
+pub struct FirstNetwork<'a> {
     /// The training set of f.
     pub train: &'a TrainingSet,
     /// The slope of both networks.
@@ -70,6 +70,7 @@ pub struct Perturbing<'a> {
     pub sliding: SlidingDerivative,
 }
 
+//= G5@72082d2e
 /// Deviation of the inputs' limit, G5: a bound on E|G_r̂(z) − G(z)| over f, for fixed targets, per test point. By Markov's
 /// inequality the deviation is below 1/δ times it with probability ≥ 1 − δ.
 ///
@@ -80,7 +81,7 @@ pub struct Perturbing<'a> {
 /// # Errors
 /// As [`perturbations`] and [`gradient_deviations`](super::cosine_deficit_bound): shapes that do not fit, ε ≤ 0, time ≤ 0,
 /// `Standard` initialisation, a limit gradient of 0.
-pub fn expected_limit_deviation_bound(f: &Perturbing<'_>, test: &Points) -> Result<Vec<f64>> {
+pub fn expected_limit_deviation_bound(f: &FirstNetwork<'_>, test: &Points) -> Result<Vec<f64>> {
     let points = f.train.points();
     points.same_dimension("test points", test)?;
     let geometry = Geometry::new(f.train, f.slope, points)?;

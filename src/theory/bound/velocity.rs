@@ -91,6 +91,7 @@ impl BoundaryVelocities<'_> {
     }
 }
 
+//= W13@c362c486
 /// Flip probability from actual velocities, W13: "given q = |a|, for any point x: P(sign change at x by T) ≤ p(x) q T
 /// min(λ(x), (E V°²)^{1/2} + D*_x)", with the sample's own force added at a training point. Per test point.
 ///
@@ -109,6 +110,7 @@ pub fn flip_probability_bound_with_velocities(
     Ok(velocities.geometry.test.iter().zip(windows).map(|(z, window)| z.density * reach * window).collect())
 }
 
+//= W14@db741523
 /// Mean drift from actual velocities, W14: a bound on |E[R(z) | |a| = q]| per test point, with W13's windows for λ of W5.
 ///
 /// Inputs: prepared velocities, the network's law (for its width), |α| = √m|a|, flow time T. W7 is smaller where few
