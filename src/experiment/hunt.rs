@@ -36,7 +36,7 @@ use search::{Search, climb};
 /// The probability with which a hunt claims that a true bound is violated.
 pub const FALSE_ALARM: f64 = 1e-9;
 
-/// Evaluations per round: [`SCREENED`] random cases, and [`CLIMBED`] for each of [`CLIMBS`] of them.
+/// Evaluations per round: 64 random cases, and 64 more around each of the best three.
 pub const ROUND: usize = SCREENED + CLIMBS * CLIMBED;
 const SCREENED: usize = 64;
 const CLIMBS: usize = 3;

@@ -22,7 +22,7 @@
 //! - [`uniform`]: a trained network's error for every training set near a given one (G11);
 //! - [`certificate`]: the sign of g, given f (A2);
 //! - [`pair`]: the signs of both, given nothing (A3);
-//! - [`sampled`], [`gradient_enclosure`], [`limit_enclosure`]: the same from a sample of pairs of neurons (W16, W10, P9, G9,
+//! - [`sampled`], [`mod@gradient_enclosure`], [`mod@limit_enclosure`]: the same from a sample of pairs of neurons (W16, W10, P9, G9,
 //!   G10; put together in [`experiment::certify`](crate::experiment::certify), A6).
 //!
 //! All bounds on trained networks but those of [`loss`] are for gradient flow of the identity loss. They are evaluated
