@@ -40,9 +40,12 @@ pub fn adversarial_perturbations(
         let count = (0..norms.len()).filter(undefined).count();
         return Err(Error::ZeroGradient { network: "trained network", index, norm: norms[index], count });
     }
-    Ok(DMatrix::from_fn(gradients.nrows(), gradients.ncols(), |row, n| {
-        epsilon * signs[n] * targets[n] * gradients[(row, n)] / norms[n]
-    }))
+    let mut perturbations = gradients.clone();
+    for (n, column) in perturbations.as_mut_slice().chunks_exact_mut(gradients.nrows()).enumerate() {
+        let (length, norm) = (epsilon * signs[n] * targets[n], norms[n]);
+        column.iter_mut().for_each(|p| *p = length * *p / norm);
+    }
+    Ok(perturbations)
 }
 
 /// The sign of a force; a force that underflowed to zero at a huge margin has none, nor has one that is not a number.

@@ -24,5 +24,5 @@ pub use covariance::kernel_covariance;
 pub use dual::Pair;
 pub use fluctuation::kernel_variance;
 pub use kernel::{Kernel, cross_gram, gram};
-pub use perturbation::{limit_training_set, perturbations, perturbed_points};
+pub use perturbation::{limit_training_set, limit_training_set_along, perturbations, perturbed_points};
 pub use predict::{Predictor, SquaredLossFlow};
