@@ -6,12 +6,14 @@
 //! - [`predict`]: the trained function at any time and for any loss, its input gradient and the paper's weighted sum;
 //! - [`perturbation`]: the infinite-width perturbation, and the training set of the perturbation-trained limit;
 //! - [`fluctuation`]: the exact variance of the finite-width kernel;
+//! - [`initial`]: the Gaussian law of the initial function and its gradients, sampled;
 //! - [`mod@reference`]: the two statistics that the authors' code computes.
 
 mod arctangent;
 pub mod bound;
 pub mod dual;
 pub mod fluctuation;
+pub mod initial;
 pub mod kernel;
 pub mod perturbation;
 pub mod predict;
@@ -19,6 +21,7 @@ pub mod reference;
 
 pub use dual::Pair;
 pub use fluctuation::kernel_variance;
+pub use initial::{InitialProcess, InitialSample};
 pub use kernel::{Kernel, cross_gram, gram};
 pub use perturbation::{limit_training_set, perturbations, perturbed_points};
 pub use predict::{Predictor, SquaredLossFlow};
