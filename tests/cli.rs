@@ -6,5 +6,7 @@ mod bad_input;
 mod contract;
 #[path = "cli/experiments.rs"]
 mod experiments;
+#[path = "cli/paper.rs"]
+mod paper;
 #[path = "cli/place.rs"]
 mod place;

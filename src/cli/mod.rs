@@ -3,6 +3,7 @@
 mod arguments;
 mod kernel;
 mod learn;
+mod paper;
 mod predict;
 mod train;
 mod verify;
@@ -35,6 +36,8 @@ enum Command {
     Train(train::TrainArguments),
     Learn(learn::LearnArguments),
     Verify(verify::VerifyArguments),
+    Paper(paper::PaperArguments),
+    Merge(paper::MergeArguments),
 }
 
 /// What a command has to say about the claims it checked.
@@ -97,14 +100,16 @@ fn parse() -> Result<Arguments, clap::Error> {
 }
 
 fn run(command: Command) -> anyhow::Result<Verdict> {
-    let common = match &command {
-        Command::Kernel(arguments) => &arguments.common,
-        Command::Predict(arguments) => &arguments.common,
-        Command::Train(arguments) => &arguments.common,
-        Command::Learn(arguments) => &arguments.common,
-        Command::Verify(arguments) => &arguments.common,
+    let threads = match &command {
+        Command::Kernel(arguments) => arguments.common.threads,
+        Command::Predict(arguments) => arguments.common.threads,
+        Command::Train(arguments) => arguments.common.threads,
+        Command::Learn(arguments) => arguments.common.threads,
+        Command::Verify(arguments) => arguments.common.threads,
+        Command::Paper(arguments) => arguments.common.threads,
+        Command::Merge(_) => None,
     };
-    if let Some(threads) = common.threads {
+    if let Some(threads) = threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
         pool.build_global().context("cannot start the threads")?;
     }
@@ -114,5 +119,7 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Learn(arguments) => learn::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Paper(arguments) => paper::run(&arguments),
+        Command::Merge(arguments) => paper::run_merge(&arguments),
     }
 }
