@@ -6,7 +6,7 @@ mod common;
 use common::say;
 use nalgebra::DMatrix;
 use perturbation_learning::data::{DataSet, Synthetic, synthetic};
-use perturbation_learning::experiment::learn::{Experiment, Schedule, Training};
+use perturbation_learning::experiment::learn::{Experiment, Schedule, Training, mean_absolute_cosine};
 use perturbation_learning::experiment::paper::parameters::{DataName, PIPELINE, Parameters, Targets};
 use perturbation_learning::experiment::paper::pipeline::{MOMENTUM, Network, Recipe, accuracy, sign_agreement};
 use perturbation_learning::experiment::paper::store::Record;
@@ -15,6 +15,7 @@ use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{Initialisation, Neurons, Precision, Readout, Weights, outputs};
 use perturbation_learning::problem::{Scenario, Slope};
 use perturbation_learning::random::{Streams, random_signs};
+use perturbation_learning::theory::{Pair, Predictor, limit_training_set};
 
 /// A network as plain lists: w_ij, b_i, a_i.
 #[derive(Clone)]
@@ -390,6 +391,45 @@ fn a_sweep_makes_the_runs_of_learn() {
     );
     assert!((found.cosine - expected.cosine_weighted_sum).abs() < 1e-12);
     assert!(found.limit_agreement.is_some() && found.limit_cosine.unwrap() > 0.0);
+}
+
+/// Without a random start the twin is the agreement of T·F and T'·G, here formed by the library's own limit set.
+#[test]
+fn the_twin_of_an_antisymmetric_run_is_the_agreement_of_the_limits() {
+    for (scenario, slope) in [(Scenario::PerturbationOnly, 0.0), (Scenario::OnImage, 0.4)] {
+        let run = Parameters { scenario, slope, initialisation: Initialisation::Antisymmetric, ..parameters() };
+        let data = synthetic(Synthetic::ShiftedGauss, 12, 60, 1000, 4).unwrap();
+        let gamma = Slope::new(slope).unwrap();
+        let (targets, points) = (run.draw_targets(), data.train.points());
+        let f = Predictor::identity(&data.train, gamma, 1.0).unwrap();
+        let set = limit_training_set(&f, points, &targets, run.epsilon, scenario, None).unwrap();
+        let g = Predictor::identity(&set, gamma, 1.0).unwrap();
+        let found = made(&[run], 1).remove(0).merits.unwrap();
+        let expected = sign_agreement(&f.values(&data.test).unwrap(), &g.values(&data.test).unwrap());
+        assert_eq!(found.limit_agreement, Some(expected));
+        let cosine = mean_absolute_cosine(&f.gradient(points).unwrap(), &f.weighted_sum(points).unwrap());
+        assert!((found.limit_cosine.unwrap() - cosine).abs() < 1e-12);
+        if scenario == Scenario::PerturbationOnly {
+            let origin = vec![0.0; 12];
+            let duals = points.iter().map(|x| Pair::new(&origin, x).derivative_dual(gamma)).sum::<f64>() / 60.0;
+            let offset = found.time_perturbed * found.target_sum / 60.0 * duals;
+            assert!((found.limit_offset.unwrap() - offset).abs() < 1e-12 * found.time_perturbed);
+        } else {
+            assert_eq!(found.limit_offset, None);
+        }
+    }
+}
+
+/// A standard start changes the twin, and seeds change its sample.
+#[test]
+fn the_twin_of_a_standard_run_starts_from_a_sample_of_its_seed() {
+    let short = Parameters { steps: 1, steps_perturbed: 1, learning_rate: 0.01, ..parameters() };
+    let twin = |run: &Parameters| made(std::slice::from_ref(run), 1).remove(0).merits.unwrap().limit_cosine.unwrap();
+    let standard = twin(&short);
+    let without_start = twin(&Parameters { initialisation: Initialisation::Antisymmetric, ..short.clone() });
+    assert!(without_start > 0.9 && standard < 0.5, "{without_start} {standard}");
+    assert_ne!(standard, twin(&Parameters { seed: 5, ..short.clone() }));
+    assert!(twin(&Parameters { learning_rate: 100.0, ..short }) > 0.9, "a long time outweighs the start");
 }
 
 #[test]

@@ -35,9 +35,9 @@ const MEMORY_SHARE: f64 = 0.8;
 /// and the figures (SVG, PNG, CSV) are written there.
 #[derive(Debug, Args)]
 pub struct PaperArguments {
-    /// Which figure.
-    #[arg(value_enum)]
-    figure: FigureArgument,
+    /// Which figures.
+    #[arg(value_enum, required = true)]
+    figure: Vec<FigureArgument>,
     /// Only this panel; repeat for several. "default" is the figure's default point alone.
     #[arg(long, value_enum, value_name = "PANEL")]
     panel: Vec<PanelArgument>,
@@ -94,9 +94,10 @@ enum FigureArgument {
 }
 
 impl FigureArgument {
-    fn figures(self) -> Vec<FigureName> {
-        let wanted = self.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
-        FigureName::ALL.into_iter().filter(|f| self == FigureArgument::All || f.name() == wanted).collect()
+    /// Whether the word asks for a figure.
+    fn names(self, figure: FigureName) -> bool {
+        let word = self.to_possible_value();
+        self == FigureArgument::All || word.is_some_and(|word| word.get_name() == figure.name())
     }
 
     fn maps(self) -> bool {
@@ -162,7 +163,7 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
         }
         summary::print(arguments, &request, &plan, &records)?;
     }
-    if arguments.figure.maps() && !arguments.only_grid {
+    if arguments.maps() && !arguments.only_grid {
         drawn.extend(maps::draw(arguments, &images)?);
     }
     for path in &drawn {
@@ -176,7 +177,8 @@ impl PaperArguments {
     fn check(&self) -> anyhow::Result<()> {
         self.common.check_outputs(&[])?;
         check_writable_directory(&self.out)?;
-        if self.figure == FigureArgument::Maps && (self.shard.is_some() || self.only_grid || !self.panel.is_empty()) {
+        let runs_only = self.shard.is_some() || self.only_grid || !self.panel.is_empty();
+        if runs_only && self.figures().is_empty() {
             bail!("maps: --shard, --only-grid and --panel are for the figures of runs");
         }
         Ok(())
@@ -185,6 +187,15 @@ impl PaperArguments {
     /// A line on standard output, unless that belongs to the JSON document.
     fn say(&self, line: impl std::fmt::Display) -> anyhow::Result<()> {
         if self.common.json_on_stdout() { Ok(()) } else { say(line) }
+    }
+
+    /// The figures of runs, in the paper's order.
+    fn figures(&self) -> Vec<FigureName> {
+        FigureName::ALL.into_iter().filter(|figure| self.figure.iter().any(|word| word.names(*figure))).collect()
+    }
+
+    fn maps(&self) -> bool {
+        self.figure.iter().any(|word| word.maps())
     }
 
     fn scale(&self) -> Scale {
@@ -196,8 +207,8 @@ impl PaperArguments {
 
     /// The image sets that the figures need.
     fn images(&self) -> anyhow::Result<HashMap<DataName, DataSet>> {
-        let mut needed: Vec<DataName> = self.figure.figures().iter().flat_map(|f| f.images()).copied().collect();
-        if self.figure.maps() {
+        let mut needed: Vec<DataName> = self.figures().iter().flat_map(|f| f.images()).copied().collect();
+        if self.maps() {
             needed.extend([DataName::Mnist, DataName::Fashion]);
         }
         needed.sort();
@@ -216,7 +227,7 @@ impl PaperArguments {
     }
 
     fn request(&self, images: &HashMap<DataName, DataSet>) -> Request {
-        let figures = self.figure.figures();
+        let figures = self.figures();
         let used = |name: &DataName| figures.iter().any(|f| f.images().contains(name));
         let mut sets: Vec<ImageSet> = images
             .iter()

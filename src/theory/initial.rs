@@ -12,10 +12,11 @@
 
 use nalgebra::{DMatrix, SymmetricEigen};
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 
 use super::{Kernel, cross_gram, gram};
 use crate::error::{Error, Result};
-use crate::linalg::{Store, dot, multiply_parallel, norm_squared, view};
+use crate::linalg::{Store, dot, multiply, multiply_parallel, norm_squared, view, view_mut};
 use crate::problem::{Points, Slope};
 use crate::random::Streams;
 
@@ -23,6 +24,8 @@ use crate::random::Streams;
 pub const SAMPLE_TOLERANCE: f64 = 1e-4;
 /// Most steps; a covariance that needs more is refused rather than sampled badly.
 const STEPS_MAX: usize = 400;
+/// Gradients worked on at once, by one thread.
+const BLOCK: usize = 64;
 /// Bytes of Lanczos vectors that are kept; beyond, they are made a second time instead.
 pub const KEPT_BYTES: usize = 256_000_000;
 /// Angles below this count as 0: the terms with √D are then of the size of the angle, and formed with an error of ε/θ.
@@ -49,9 +52,9 @@ struct GradientPart<'a> {
     sweep_c: DMatrix<f64>,
     /// p at each point.
     squares: Vec<f64>,
-    /// Φ/d, N × M.
+    /// Φ/d, M × N.
     cross: DMatrix<f64>,
-    /// h√D/(pd), N × M.
+    /// h√D/(pd), M × N.
     cross_own: DMatrix<f64>,
 }
 
@@ -257,67 +260,69 @@ impl<'a> GradientPart<'a> {
                 sweep_c[(k, l)] = (1.0 + inner[l * n + k]) * sweep[(k, l)];
             }
         }
-        let mut cross = cross_gram(Kernel::DerivativeDual, slope, at, value_points);
-        let cross_own = DMatrix::from_fn(n, value_points.count(), |k, j| {
-            h * root(cross[(k, j)], squares[k], value_squares[j]) / (squares[k] * d)
+        let mut cross = cross_gram(Kernel::DerivativeDual, slope, value_points, at);
+        let cross_own = DMatrix::from_fn(value_points.count(), n, |j, k| {
+            h * root(cross[(j, k)], squares[k], value_squares[j]) / (squares[k] * d)
         });
         duals.iter_mut().chain(cross.iter_mut()).for_each(|phi| *phi /= d);
         GradientPart { at, value_points, duals, sweep, sweep_c, squares, cross, cross_own }
     }
 
-    /// Adds the parts of the covariance product that gradients give and take.
+    /// Adds the parts of the covariance product that gradients give and take, some gradients at a time.
     fn add_product(&self, w: &[f64], v: &[f64], values: &mut [f64], gradients: &mut [f64]) {
-        let ((d, n), m) = (self.at.as_columns().shape(), w.len());
-        let x = view(self.at.as_columns().as_slice(), d, n);
-        // A_kl = ⟨x_k, v_l⟩; own_l = ⟨x_l, v_l⟩.
-        let mut inner = vec![0.0; n * n];
-        multiply_parallel(&mut inner, Store::Replace, 1.0, x.transpose(), view(v, d, n));
-        let own: Vec<f64> = (0..n).map(|l| inner[l * n + l]).collect();
-        // Column k of `mix` weighs the x_l in the gradient at x_k.
-        let mut mix = vec![0.0; n * n];
-        let mut multiples = vec![0.0; n];
-        for k in 0..n {
-            let column = &mut mix[k * n..(k + 1) * n];
-            let (sweep, sweep_c) = (self.sweep.column(k), self.sweep_c.column(k));
-            let mut multiple = 0.0;
-            for l in 0..n {
-                // z xᵀ and −(c/q) z zᵀ with x = x_k, z = x_l.
-                column[l] = sweep[l] * inner[l * n + k] - sweep_c[l] / self.squares[l] * own[l];
-                // x zᵀ and −(c/p) x xᵀ.
-                multiple += sweep[l] * own[l] - sweep_c[l] / self.squares[k] * inner[l * n + k];
-            }
-            multiples[k] = multiple;
-        }
-        multiply_parallel(gradients, Store::Replace, 1.0, view(v, d, n), view(self.duals.as_slice(), n, n));
-        multiply_parallel(gradients, Store::Add, 1.0, x, view(&mix, n, n));
-        self.add_cross(w, v, (values, gradients), &mut multiples, m);
-        for ((gradient, x), multiple) in gradients.chunks_exact_mut(d).zip(self.at.iter()).zip(&multiples) {
-            gradient.iter_mut().zip(x).for_each(|(g, x)| *g += multiple * x);
+        let d = self.at.input_dim();
+        let own: Vec<f64> = self.at.iter().zip(v.chunks_exact(d)).map(|(x, v)| dot(x, v)).collect();
+        let blocks = gradients.par_chunks_mut(d * BLOCK).enumerate();
+        let parts: Vec<Vec<f64>> = blocks.map(|(index, out)| self.add_block(w, v, &own, index * BLOCK, out)).collect();
+        for part in parts {
+            values.iter_mut().zip(&part).for_each(|(sum, v)| *sum += v);
         }
     }
 
-    /// E ∇f_0 f_0 in both directions; the parts along x_k go into `multiples`.
-    fn add_cross(
-        &self,
-        w: &[f64],
-        v: &[f64],
-        (values, gradients): (&mut [f64], &mut [f64]),
-        multiples: &mut [f64],
-        m: usize,
-    ) {
-        let (d, n) = self.at.as_columns().shape();
+    /// The product at the gradients from `first` on; returns what these add to the values.
+    fn add_block(&self, w: &[f64], v: &[f64], own: &[f64], first: usize, gradients: &mut [f64]) -> Vec<f64> {
+        let ((d, n), m) = (self.at.as_columns().shape(), w.len());
+        let size = gradients.len() / d;
+        let x = view(self.at.as_columns().as_slice(), d, n);
         let z = view(self.value_points.as_columns().as_slice(), d, m);
-        let weighted = DMatrix::from_fn(m, n, |j, k| w[j] * self.cross[(k, j)]);
-        multiply_parallel(gradients, Store::Add, 1.0, z, view(weighted.as_slice(), m, n));
-        let mut inner = vec![0.0; m * n];
-        multiply_parallel(&mut inner, Store::Replace, 1.0, z.transpose(), view(v, d, n));
-        for k in 0..n {
-            let own = dot(self.at.point(k), &v[k * d..(k + 1) * d]);
-            for j in 0..m {
-                multiples[k] += w[j] * self.cross_own[(k, j)];
-                values[j] += self.cross[(k, j)] * inner[k * m + j] + self.cross_own[(k, j)] * own;
+        let v = view(v, d, n);
+        let mut multiples = vec![0.0; size];
+        // Column k: ⟨v_l, x_k⟩, turned into the weights of the x_l in the gradient at x_k.
+        let mut mix = vec![0.0; n * size];
+        multiply(view_mut(&mut mix, n, size), Store::Replace, 1.0, v.transpose(), x.subcols(first, size));
+        for (offset, column) in mix.chunks_exact_mut(n).enumerate() {
+            let k = first + offset;
+            let (sweep, sweep_c) = (self.sweep.column(k), self.sweep_c.column(k));
+            for (l, entry) in column.iter_mut().enumerate() {
+                // x zᵀ and −(c/p) x xᵀ with x = x_k, z = x_l.
+                multiples[offset] += sweep[l] * own[l] - sweep_c[l] / self.squares[k] * *entry;
+                // z xᵀ and −(c/q) z zᵀ.
+                *entry = sweep[l] * *entry - sweep_c[l] / self.squares[l] * own[l];
             }
         }
+        let target = |gradients: &mut [f64], store, lhs, rhs| {
+            multiply(view_mut(gradients, d, size), store, 1.0, lhs, rhs);
+        };
+        target(gradients, Store::Replace, v, view(self.duals.as_slice(), n, n).subcols(first, size));
+        target(gradients, Store::Add, x, view(&mix, n, size));
+
+        // E ∇f_0 f_0 in both directions.
+        let mut values = vec![0.0; m];
+        let mut cross = vec![0.0; m * size];
+        multiply(view_mut(&mut cross, m, size), Store::Replace, 1.0, z.transpose(), v.subcols(first, size));
+        for (offset, column) in cross.chunks_exact_mut(m).enumerate() {
+            let k = first + offset;
+            for (j, entry) in column.iter_mut().enumerate() {
+                multiples[offset] += w[j] * self.cross_own[(j, k)];
+                values[j] += self.cross[(j, k)] * *entry + self.cross_own[(j, k)] * own[k];
+                *entry = w[j] * self.cross[(j, k)];
+            }
+        }
+        target(gradients, Store::Add, z, view(&cross, m, size));
+        for ((gradient, x), multiple) in gradients.chunks_exact_mut(d).zip(self.at.iter().skip(first)).zip(&multiples) {
+            gradient.iter_mut().zip(x).for_each(|(g, x)| *g += multiple * x);
+        }
+        values
     }
 }
 
@@ -386,6 +391,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn many_points_have_the_covariance_of_the_few_among_them() {
+        // More than a block: points 62 … 69 alone, and among 70.
+        let (many, test) = (points(70, 0.7), points(3, 2.0));
+        let few = many.select(&(62..70).collect::<Vec<_>>());
+        let slope = Slope::new(0.2).unwrap();
+        let among = InitialProcess::new(slope, &test, Some(&many)).unwrap();
+        let alone = InitialProcess::new(slope, &test, Some(&few)).unwrap();
+        let vector: Vec<f64> = (0..alone.len()).map(|i| (0.3 + 1.1 * i as f64).sin()).collect();
+        let mut embedded = vec![0.0; among.len()];
+        embedded[..3].copy_from_slice(&vector[..3]);
+        embedded[3 + 3 * 62..].copy_from_slice(&vector[3..]);
+        let (whole, part) = (among.covariance_product(&embedded), alone.covariance_product(&vector));
+        let pairs = whole[..3].iter().chain(&whole[3 + 3 * 62..]).zip(&part);
+        assert!(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) < 1e-13);
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Sweep {
     /// The data of a run.
     ///
     /// # Errors
-    /// As [`synthetic`].
+    /// As [`synthetic()`].
     pub fn data(&self, run: &Parameters) -> Result<DataSet> {
         let kind = match run.data {
             DataName::Gauss => Synthetic::Gauss,
