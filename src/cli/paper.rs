@@ -89,6 +89,8 @@ enum FigureArgument {
     Maps,
     /// Agreement against width (not in the paper).
     Width,
+    /// Agreement against the imbalance of the targets, eight times as many seeds (not in the paper).
+    Offset,
     /// All of them.
     All,
 }
@@ -120,6 +122,8 @@ enum PanelArgument {
     Balanced,
     /// The default point alone.
     Default,
+    /// The panel of the figure "offset".
+    Targets,
 }
 
 impl From<PanelArgument> for PanelName {

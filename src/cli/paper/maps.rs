@@ -52,10 +52,10 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// At most 120 × 120 points of each raster: the table is for plotting again, not for archiving.
+/// At most 60 × 60 points of each raster: the table is for plotting again, not for archiving.
 fn write_rows(table: &mut csv::Writer<Vec<u8>>, setting: &Setting, map: &Map) -> anyhow::Result<()> {
     let n = map.axis.len();
-    let step = n.div_ceil(120);
+    let step = n.div_ceil(60);
     for j in (0..n).step_by(step) {
         for i in (0..n).step_by(step) {
             let at = j * n + i;

@@ -45,7 +45,7 @@ fn table(figure: FigureName, panels: &[&PanelPlan], found: &Records<'_>) -> Tabl
             let title = panel.series.get(cell.series).map_or(panel.title.clone(), ToString::to_string);
             table.row(vec![
                 title,
-                format!("{} {}", panel.x_label, cell.x),
+                if figure == FigureName::Offset { "all sums".into() } else { format!("{} {}", panel.x_label, cell.x) },
                 spread(|m| Some(m.accuracy_f)),
                 spread(|m| Some(m.accuracy_g)),
                 spread(main),

@@ -107,12 +107,13 @@ pub fn figure(name: FigureName, plan: &Plan, records: &Records<'_>) -> Option<Fi
         .map(|panel| match name {
             FigureName::Cosine => cosine_panel(panel, records),
             FigureName::Width => width_panel(panel, records),
+            FigureName::Offset => offset_panel(panel, records),
             _ => accuracy_panel(panel, records),
         })
         .filter(|panel| !panel.curves.is_empty())
         .collect();
     (!panels.is_empty()).then(|| match name {
-        FigureName::Width => Figure::row(name.name(), panels),
+        FigureName::Width | FigureName::Offset => Figure::row(name.name(), panels),
         _ => Figure::grid(name.name(), panels, 2),
     })
 }
@@ -167,6 +168,28 @@ fn width_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
         curves.push(drawn.theory(Some(series), &label, |m| m.limit_agreement));
     }
     assemble(plan, "agreement of f and g", (0.28, 1.02), curves)
+}
+
+/// Agreement of single seeds against |Σ y'|; seeds with the same sum share a point.
+fn offset_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
+    let ids = plan.cells.iter().flat_map(|cell| cell.runs.iter().flatten());
+    let mut runs: Vec<&Merits> = ids.filter_map(|id| records.get(id.as_str())?.merits.as_ref()).collect();
+    runs.sort_by(|a, b| a.target_sum.abs().total_cmp(&b.target_sum.abs()));
+    let points = |merit: Merit| -> Vec<CurvePoint> {
+        let groups = runs.chunk_by(|a, b| a.target_sum.abs() == b.target_sum.abs());
+        let at = |group: &[&Merits]| {
+            let values: Vec<f64> = group.iter().filter_map(|m| merit(m)).collect();
+            point(group[0].target_sum.abs(), &values)
+        };
+        groups.filter_map(at).map(|p| CurvePoint { band: None, ..p }).collect()
+    };
+    let theory = points(|m| m.limit_agreement).iter().map(|p| (p.x, p.y)).collect::<Vec<_>>();
+    let curves = vec![
+        Curve::measured(2, "f and g (median of seeds with equal sums)", points(|m| Some(m.agreement))),
+        Curve::line(Role::Theory, None, "theory: infinite width, with the same targets", &theory),
+        Curve::measured(0, "f and g less its mean over the data", points(|m| Some(m.agreement_centred))),
+    ];
+    assemble(plan, "agreement", (0.46, 1.02), curves)
 }
 
 #[cfg(test)]

@@ -38,11 +38,13 @@ pub enum FigureName {
     Cosine,
     /// Agreement against width at fixed times: a figure of our own.
     Width,
+    /// Agreement against the imbalance of the random targets, over eight times as many seeds: another one.
+    Offset,
 }
 
 impl FigureName {
     /// All figures, in the paper's order, ours last.
-    pub const ALL: [FigureName; 10] = [
+    pub const ALL: [FigureName; 11] = [
         FigureName::ShiftedGaussA,
         FigureName::ShiftedGaussB,
         FigureName::GaussA,
@@ -53,6 +55,7 @@ impl FigureName {
         FigureName::FashionB,
         FigureName::Cosine,
         FigureName::Width,
+        FigureName::Offset,
     ];
 
     /// The name on the command line and of the files.
@@ -69,6 +72,7 @@ impl FigureName {
             FigureName::FashionB => "fashion-b",
             FigureName::Cosine => "cosine",
             FigureName::Width => "width",
+            FigureName::Offset => "offset",
         }
     }
 
@@ -110,11 +114,13 @@ pub enum PanelName {
     Balanced,
     /// The default point alone; only if asked for by name.
     Default,
+    /// The sum of the random targets, of the figure about it.
+    Targets,
 }
 
 impl PanelName {
     /// All panels in order.
-    pub const ALL: [PanelName; 11] = [
+    pub const ALL: [PanelName; 12] = [
         PanelName::Dim,
         PanelName::DimLogistic,
         PanelName::Epsilon,
@@ -126,6 +132,7 @@ impl PanelName {
         PanelName::StepsG,
         PanelName::Balanced,
         PanelName::Default,
+        PanelName::Targets,
     ];
 }
 
@@ -214,6 +221,9 @@ pub struct Plan {
     pub runs: Vec<(String, Parameters)>,
 }
 
+/// How many times as many seeds the figure about the targets' sum has: it shows one point per seed.
+const OFFSET_SEEDS: u64 = 8;
+
 /// A cell before its runs are named: parameters without rates and seed, and the rates of f and g.
 struct Draft {
     series: usize,
@@ -251,7 +261,9 @@ impl Plan {
                     request.panels.contains(&draft.panel)
                 };
                 if wanted {
-                    let seeds = request.first_seed..request.first_seed.saturating_add(request.seeds);
+                    let times = if *figure == FigureName::Offset { OFFSET_SEEDS } else { 1 };
+                    let last = request.first_seed.saturating_add(request.seeds.saturating_mul(times));
+                    let seeds = request.first_seed..last;
                     panels.push(name_runs(*figure, draft, seeds, &mut runs, &mut known)?);
                 }
             }
@@ -353,8 +365,8 @@ mod tests {
             assert_eq!(ids.len(), plan.runs.len());
             let named: usize = plan.panels.iter().flat_map(|p| &p.cells).flat_map(|c| &c.runs).map(Vec::len).sum();
             assert!(named > plan.runs.len(), "{named}");
-            for cell in plan.panels.iter().flat_map(|p| &p.cells) {
-                assert_eq!(cell.runs.len(), 2);
+            for (panel, cell) in plan.panels.iter().flat_map(|p| p.cells.iter().map(move |cell| (p, cell))) {
+                assert_eq!(cell.runs.len(), if panel.figure == FigureName::Offset { 16 } else { 2 });
                 assert!(cell.runs.iter().flatten().all(|id| ids.binary_search(&id).is_ok()));
             }
         }

@@ -91,6 +91,7 @@ pub(super) fn panels(figure: FigureName, request: &Request) -> Result<Vec<PanelD
     match figure {
         FigureName::Cosine => cosine(request),
         FigureName::Width => Ok(vec![width_figure(request)]),
+        FigureName::Offset => Ok(vec![offset_figure(request)]),
         _ => {
             let base = base(figure, request)?;
             Ok(accuracy(&base))
@@ -196,6 +197,7 @@ fn title(name: PanelName, axis: Axis) -> (&'static str, &'static str) {
         PanelName::StepsG => "Training time of g",
         PanelName::Balanced => "Balanced targets (not in the paper)",
         PanelName::Default => "Default point",
+        PanelName::Targets => "Random targets",
     };
     (title, x_label)
 }
@@ -266,6 +268,20 @@ fn width_figure(request: &Request) -> PanelDraft {
     }
     let title = "Agreement against width, shifted Gauss (a), learning rates 0.1".into();
     PanelDraft { panel: PanelName::Width, title, x_label: "width m", log_x: true, series: series.into(), cells }
+}
+
+/// The default point of shifted Gauss (a), lr 1/1, for many seeds: what the sum of the random targets does.
+fn offset_figure(request: &Request) -> PanelDraft {
+    let parameters = parameters(DataName::ShiftedGauss, Scenario::PerturbationOnly, request.precision);
+    let cell = Draft { series: 0, x: 0.0, parameters, rates: vec![1.0], rates_perturbed: vec![1.0] };
+    PanelDraft {
+        panel: PanelName::Targets,
+        title: "Unbalanced random targets, shifted Gauss (a), learning rates 1".into(),
+        x_label: "|Σ y'|, the imbalance of 1000 random targets",
+        log_x: false,
+        series: Vec::new(),
+        cells: vec![cell],
+    }
 }
 
 #[cfg(test)]
