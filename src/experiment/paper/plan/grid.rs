@@ -266,7 +266,7 @@ fn width_figure(request: &Request) -> PanelDraft {
             rates_perturbed: vec![0.1],
         }));
     }
-    let title = "Agreement against width, shifted Gauss (a), learning rates 0.1".into();
+    let title = "Agreement against width".into();
     PanelDraft { panel: PanelName::Width, title, x_label: "width m", log_x: true, series: series.into(), cells }
 }
 
@@ -276,7 +276,7 @@ fn offset_figure(request: &Request) -> PanelDraft {
     let cell = Draft { series: 0, x: 0.0, parameters, rates: vec![1.0], rates_perturbed: vec![1.0] };
     PanelDraft {
         panel: PanelName::Targets,
-        title: "Unbalanced random targets, shifted Gauss (a), learning rates 1".into(),
+        title: "Unbalanced random targets".into(),
         x_label: "|Σ y'|, the imbalance of 1000 random targets",
         log_x: false,
         series: Vec::new(),
