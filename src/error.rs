@@ -22,6 +22,16 @@ pub enum Error {
         /// The domain, in words.
         expected: &'static str,
     },
+    /// A word that is none of those expected.
+    #[error("{name} is '{value}'; expected one of {expected}")]
+    Unknown {
+        /// What was chosen.
+        name: &'static str,
+        /// The word found.
+        value: String,
+        /// The words expected.
+        expected: String,
+    },
     /// An entry of an array is NaN or infinite.
     #[error("{name}: row {row}, column {column} is {value}; expected a finite number")]
     NotFinite {
@@ -85,6 +95,16 @@ pub enum Error {
         found: usize,
         /// The first few of them.
         listing: String,
+    },
+    /// A statement does not cover the networks asked for.
+    #[error("{what} does not cover {found} readouts; expected {expected}")]
+    NotCovered {
+        /// Which statement.
+        what: &'static str,
+        /// The readouts asked for.
+        found: &'static str,
+        /// What it covers.
+        expected: &'static str,
     },
     /// A gradient vanishes (or is not finite), so that its direction, and the perturbation, is undefined.
     #[error(

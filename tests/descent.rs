@@ -111,6 +111,7 @@ fn recipes() -> Vec<Recipe> {
     all
 }
 
+//= test N2@064d315e
 /// Every route agrees with the plain one. Both round: per step a weight moves by η times a sum of N terms, each rounded
 /// a few times, and errors add over the steps, so steps·N·ε relative to the largest weight is a bound up to the factor by
 /// which the dynamics amplifies (below 10 here: at most a few sign changes per neuron).
@@ -185,6 +186,7 @@ fn many_sign_changes_do_not_let_the_fast_route_drift() {
     assert!(error <= (recipe.steps * train.count()) as f64 * f64::EPSILON, "{error:e}");
 }
 
+//= test K5@5687c941
 /// Two neurons, two points, three steps, by hand. d = 1, x = (1, −1), y = (1, −1), γ = ½, a = (1, −1), η = 1, β = ½,
 /// w̃₁ = (1, 0), w̃₂ = (0, −1). u₁ = (1, −1), u₂ = (−1, −1).
 /// Force on w̃ = (a/2) Σ y φ' x̃: neuron 1: ½[1·(1,1) − ½·(−1,1)] = (¾, ¼); neuron 2: −½[½(1,1) − ½(−1,1)] = (−½, 0).

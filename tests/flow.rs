@@ -1,7 +1,7 @@
 //! Exact gradient flow against slow, obviously right routes.
 
 use nalgebra::{DMatrix, DVector};
-use perturbation_learning::network::flow::{Block, Observer};
+use perturbation_learning::network::flow::{Block, Observer, PairSampling, Truncation};
 use perturbation_learning::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, Readout, Weights};
 use perturbation_learning::problem::{Points, Slope, TrainingSet};
 use perturbation_learning::random::Streams;
@@ -59,6 +59,8 @@ impl Observer for Decided {
     }
 }
 
+//= test M1@25975a58
+//= test N2@064d315e
 /// The flow of a piecewise linear energy: descent with step η stays within C·η of it, so halving the step must halve
 /// the error. No tolerance is picked: the ratio of successive errors is what is tested, in the mean over neurons.
 #[test]
@@ -137,6 +139,8 @@ fn any_training_set() -> impl Strategy<Value = TrainingSet> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(20), ..ProptestConfig::default() })]
 
+    //= test N2@064d315e
+    //= test M1@25975a58
     /// Arbitrary data, duplicates, zeros, huge norms, long times: the flow ends, and every neuron's final state solves
     /// its own integral equation u(T) = u(0) + a K(β ∘ ∫φ') up to the rounding of the sums on its right-hand side.
     #[test]
@@ -149,6 +153,7 @@ proptest! {
         prop_assert!(residual <= 64.0 + 4.0 * outcome.events as f64, "residual {residual} ε after {} events", outcome.events);
     }
 
+    //= test M1@25975a58
     /// Energy E(w) = −(a/N) Σ y φ(u) falls along the flow at the rate ‖ẇ‖², so ‖w(T)−w(0)‖² ≤ T·(E(0) − E(T)).
     #[test]
     fn flow_obeys_the_energy_inequality(
@@ -189,6 +194,7 @@ fn long_flows_with_relu_slide_and_end() {
     }
 }
 
+//= test M2@34ef9aa6
 /// Two samples, one neuron, by hand: x̃₁ = (1, 1), x̃₂ = (−1, 1) are orthogonal, so the preactivations decouple:
 /// u̇₁ = a y₁ φ'(u₁)·2/2. With a y₁ = −1, u₁(0) = 1 and γ = ½: u₁ falls at rate 1 until t = 1 and would fall on at rate ½;
 /// no sliding, as the velocity keeps its sign. u₂ with a y₂ = +1, u₂(0) = −1 rises at rate ½ until t = 2, then at rate 1.
@@ -202,6 +208,7 @@ fn two_orthogonal_samples_by_hand() {
     assert_eq!(after.hidden(), [-1.0, 0.0]);
 }
 
+//= test M2@34ef9aa6
 /// One sample pushed down by itself and up by another: it slides. x̃₁ = (0,1), x̃₂ = (1,1), y = (−1, +1), a = 1, γ = 0:
 /// with u₁, u₂ > 0 the forces cancel in the bias: u̇₁ = ½(−1+1) = 0. Starting with u₂ > 0 > u₁: u̇₁ = ½ > 0, arrives at 0
 /// and stays there with λ₁·1 = 1 from the balance u̇₁ = ½(−λ₁ + 1) = 0, u̇₂ = ½(−λ₁ + 2) = ½.
@@ -272,6 +279,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
     assert_eq!(one, run(7));
 }
 
+//= test N1@de793693
 /// Antisymmetric pairs share their start; the same weights given one by one must yield the same network.
 #[test]
 fn antisymmetric_pairs_are_the_same_drawn_or_given() {
@@ -343,5 +351,83 @@ fn first_flip_times_match_a_dense_scan() {
                 }
             }
         }
+    }
+}
+
+/// A network is the mean of its pairs: with as many sampled pairs as the network has, sample means are the network.
+#[test]
+fn moments_of_sampled_pairs_are_those_of_the_network_that_they_form() {
+    let mut rng = Streams::new(7, "sampled pairs").stream(0);
+    let mut points = |count: usize| {
+        let values = (0..count * 3).map(|_| StandardNormal.sample(&mut rng)).collect();
+        Points::from_rows("x", count, 3, values).unwrap()
+    };
+    let (mut train, test) = (points(9), points(4));
+    // A duplicate, and one whose labels cancel.
+    train = train.select(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1]);
+    let set = TrainingSet::new(train, vec![1.0, 1.0, -1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0]).unwrap();
+    for (gamma, readout, time) in [(0.0, Readout::Rademacher, 0.7), (0.3, Readout::Gaussian, 4.0)] {
+        let slope = Slope::new(gamma).unwrap();
+        let streams = || Streams::new(7, "sampled pairs/neurons");
+        let centres = DMatrix::from_fn(3, 11, |row, n| (1.3 * (row + 3 * n) as f64).cos());
+        let sampling = PairSampling::new(&set, slope, time, &test, &centres).unwrap();
+        let pairs = 150;
+        let found = sampling.run(2 * pairs, pairs, readout, Truncation::NONE, streams()).unwrap();
+        let neurons = Neurons::draw(3, 2 * pairs, Initialisation::Antisymmetric, readout, streams()).unwrap();
+        let flow =
+            GradientFlow::new(&set, slope, time).unwrap().with_test(&test).unwrap().watch_test().with_gradients();
+        let network = flow.run(&neurons).unwrap();
+        let gradients = network.gradients.unwrap() / time;
+        assert_eq!((found.count, found.outside), (pairs, 0));
+        // Sums of 300 terms of size up to √m: a few hundred ε times a few tens.
+        let close = |a: f64, b: f64, what: &str| assert!((a - b).abs() < 1e-11 * (1.0 + b.abs()), "{what}: {a} {b}");
+        for z in 0..test.count() {
+            let drift = network.test_values[z] - time * network.initial_rate_test[z];
+            close(found.drift.mean[z], drift, "drift");
+            for n in 0..set.count() {
+                let along = gradients.column(n).dot(&nalgebra::DVectorView::from_slice(test.point(z), 3));
+                close(found.along_test.mean[(z, n)], along, "along a test point");
+            }
+        }
+        for n in 0..set.count() {
+            let (gradient, centre) = (gradients.column(n), centres.column(n).normalize());
+            let point = nalgebra::DVectorView::from_slice(set.points().point(n), 3);
+            close(found.along_point.mean[n], gradient.dot(&point), "along its point");
+            close(found.along_centre.mean[n], gradient.dot(&centre), "along its centre");
+        }
+        // Mean squares and the vectors' halves against single pairs, which are networks of two neurons.
+        let weights = neurons.weights();
+        let mut square = DMatrix::<f64>::zeros(test.count(), set.count());
+        let mut across = vec![0.0; set.count()];
+        let mut halves = [DMatrix::<f64>::zeros(3, set.count()), DMatrix::zeros(3, set.count())];
+        for pair in 0..pairs {
+            let hidden = weights.hidden()[8 * pair..][..8].to_vec();
+            let given = Weights::from_augmented(3, hidden, weights.readout()[2 * pair..][..2].to_vec()).unwrap();
+            // χ = (n_c/T)·Σ over the pair of aφ'w, and the gradient of the pair alone is that sum.
+            let flow = GradientFlow::new(&set, slope, time).unwrap().with_gradients();
+            let outcome = flow.run(&Neurons::given(given)).unwrap();
+            let chi = outcome.gradients.unwrap() * (pairs as f64 / time);
+            for n in 0..set.count() {
+                let (chi, centre) = (chi.column(n), centres.column(n).normalize());
+                for z in 0..test.count() {
+                    let along = chi.dot(&nalgebra::DVectorView::from_slice(test.point(z), 3));
+                    square[(z, n)] += along * along / pairs as f64;
+                }
+                let off = chi - centre.scale(chi.dot(&centre));
+                across[n] += off.norm_squared() / pairs as f64;
+                let mut half = halves[usize::from(pair >= pairs / 2)].column_mut(n);
+                half += off / (pairs / 2) as f64;
+            }
+        }
+        for n in 0..set.count() {
+            close(found.across_centre.mean[n], across[n], "across its centre");
+            close(found.halves.0[n], halves[0].column(n).dot(&halves[1].column(n)), "halves");
+            close(found.halves.1[n], halves[0].column(n).norm(), "first half");
+            for z in 0..test.count() {
+                close(found.along_test.square[(z, n)], square[(z, n)], "square along a test point");
+            }
+        }
+        let tight = Truncation { projection: 1.0, norm_squared: 1.0, readout: 2.0 };
+        assert!(sampling.run(2 * pairs, pairs, readout, tight, streams()).unwrap().outside > 0);
     }
 }

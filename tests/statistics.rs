@@ -83,16 +83,22 @@ fn kernel_moments(init: Initialisation, budget: &str) {
     }
 }
 
+//= test K2@94516c8d
+//= test W1@23ae4143
 #[test]
 fn kernel_fluctuates_with_the_predicted_variance_under_standard_initialisation() {
     kernel_moments(Initialisation::Standard, "kernel mean and variance, standard");
 }
 
+//= test K2@94516c8d
+//= test W1@23ae4143
 #[test]
 fn kernel_fluctuates_with_twice_that_variance_under_antisymmetric_initialisation() {
     kernel_moments(Initialisation::Antisymmetric, "kernel mean and variance, antisymmetric");
 }
 
+//= test N1@de793693
+//= test K6@504f2fee
 /// Under standard initialisation E f_0² = Σ(z, z) and E ‖∇f_0‖² = (1+γ²)/2 at every width: they do not shrink.
 #[test]
 fn outputs_and_gradients_at_initialisation_do_not_shrink_with_width() {
@@ -193,6 +199,7 @@ fn deviations_fall_at_the_predicted_rates() {
     }
 }
 
+//= test P1@e5c64ecb
 /// The limit of (∇f_T − ∇f_0)/T is v + b, not the weighted sum v alone: regress what is left over v on the boundary
 /// term b. The coefficient is 1 with the boundary term in the theory, and 0 is excluded.
 #[test]

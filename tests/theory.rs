@@ -63,6 +63,7 @@ fn known_answers() -> Vec<KnownAnswer> {
         .collect()
 }
 
+//= test D4@4f89269b
 /// The accuracy that [`Pair`] states: 10⁻¹⁴ relative for angle and supplement, over norms 10⁻⁸ … 10⁸, for generic,
 /// opposite, collinear and nearly equal inputs (relative distance down to 10⁻¹²).
 #[test]
@@ -78,6 +79,8 @@ fn angle_and_supplement_keep_their_relative_accuracy_over_the_whole_range() {
     println!("largest relative error of the angle {:.1e}, of the supplement {:.1e}", worst.0, worst.1);
 }
 
+//= test D1@97175bee
+//= test D3@f2096504
 /// Φ: relative error of a few ε on top of the angles'. Σ: relative for γ = 0; relative to s s' for γ > 0.
 #[test]
 fn duals_match_known_answers() {
@@ -95,6 +98,31 @@ fn duals_match_known_answers() {
             assert!((sigma - exact_sigma).abs() <= 1e-13 * scale, "Σ {} γ={gamma}: {sigma} {exact_sigma}", known.kind);
         }
     }
+}
+
+//= test D2@843b7da3
+//= power D2@843b7da3
+/// D2: Φ has the relative error of the angle and its supplement and seven roundings more. Fault: a supplement that is formed
+/// as π − θ, near θ = π.
+#[test]
+fn the_derivative_dual_loses_nothing_but_a_supplement_formed_by_subtraction_does() {
+    let unit = 0.5 * f64::EPSILON;
+    let mut worst = (0.0_f64, 0.0_f64);
+    for known in known_answers() {
+        let pair = Pair::new(&known.x, &known.z);
+        // Known answers are rounded to double precision: one unit each.
+        let error = |found: f64, exact: f64| if found == exact { 0.0 } else { (found / exact - 1.0).abs() };
+        let angles = error(pair.angle(), known.answers[0]).max(error(pair.supplement(), known.answers[1])) + 2.0 * unit;
+        let bound = (1.0 + angles) * (1.0 + 7.0 * unit / (1.0 - 7.0 * unit)) - 1.0 + 2.0 * unit;
+        for (i, gamma) in [0.0, 0.3, 0.9].into_iter().enumerate() {
+            let ratio = error(pair.derivative_dual(slope(gamma)), known.answers[2 + 2 * i]) / bound;
+            assert!(ratio <= 1.0, "{} γ={gamma}: {ratio}", known.kind);
+            worst.0 = worst.0.max(ratio);
+        }
+        let subtracted = (std::f64::consts::PI - pair.angle()) / (2.0 * std::f64::consts::PI);
+        worst.1 = worst.1.max(error(subtracted, known.answers[2]) / bound);
+    }
+    assert!(worst.0 > 0.1 && worst.1 > 1e3, "{worst:?}");
 }
 
 /// The usual forms lose what [`Pair`] keeps: at a relative distance of 10⁻⁶ the arccosine of the rounded cosine keeps no
@@ -184,6 +212,8 @@ fn allowed_errors(budget: &str, comparisons: usize) -> f64 {
     student_quantile(1e6, alpha(budget) / (2 * comparisons) as f64)
 }
 
+//= test D1@97175bee
+//= test D3@f2096504
 /// Monte Carlo is the independent witness for the formulas themselves.
 #[test]
 fn duals_are_the_expectations_they_claim_to_be() {
@@ -224,6 +254,8 @@ fn duals_are_the_expectations_they_claim_to_be() {
     }
 }
 
+//= test D7@e5361188
+//= test W1@23ae4143
 /// Var X by its definition: Monte Carlo over single neurons.
 #[test]
 fn kernel_variance_is_the_variance_of_one_neuron() {
@@ -266,6 +298,7 @@ fn kernel_variance_is_the_variance_of_one_neuron() {
     }
 }
 
+//= test K4@e1ba67e9
 #[test]
 fn squared_loss_matches_the_matrix_exponential_and_the_integrator() {
     let (train, test) = (gaussian_set(41, 9, 3, 1.0), gaussian_points(42, 4, 3, 1.0));
@@ -291,6 +324,7 @@ fn squared_loss_matches_the_matrix_exponential_and_the_integrator() {
     }
 }
 
+//= test K4@e1ba67e9
 #[test]
 fn infinite_time_interpolates_and_singular_kernels_average() {
     let train = gaussian_set(51, 12, 4, 1.0);
@@ -345,6 +379,7 @@ fn losses_without_a_limit_and_bad_arguments_are_refused() {
     assert!(matches!(perturbations(&zero, &[1.0; 4], 0.1), Err(Error::ZeroGradient { index: 0, count: 4, .. })));
 }
 
+//= test P1@e5c64ecb
 /// ∇F by central differences of F, at points away from the training points (where F is smooth). The difference errs by
 /// h²/6·F''' + ε|F|/h: halving h from a step where the first dominates must quarter the error, so Richardson's
 /// extrapolation is compared, with the extrapolation's own last change as its error estimate.
@@ -396,6 +431,7 @@ fn boundary_term_is_bounded_and_vanishes_at_a_lone_training_point() {
     assert_eq!(f.gradient(lone.points()).unwrap(), f.weighted_sum(lone.points()).unwrap());
 }
 
+//= test K8@ef5665d7
 #[test]
 fn authors_statistics_match_their_definition() {
     let (train, test) = (gaussian_set(91, 6, 3, 1.0), gaussian_points(92, 4, 3, 1.0));
@@ -421,6 +457,8 @@ fn authors_statistics_match_their_definition() {
     }
 }
 
+//= test N3@fb20dc94
+//= test G1@081005ba
 #[test]
 fn limit_training_set_has_perturbations_of_the_stated_length_and_sign() {
     let train = gaussian_set(95, 10, 6, 1.0);

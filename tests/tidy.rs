@@ -283,3 +283,113 @@ fn nothing_is_unsafe() {
     let good = [Source::new("src/a.rs", concat!("#![forbid(un", "safe_code)] // no un", "safe code"))];
     check(&rust(&["src", "tests", "benches"]), nothing_unsafe, &bad, &good);
 }
+
+/// Benches measure; a test that asserts time fails on a busy machine.
+fn no_wall_time(source: &Source) -> Vec<String> {
+    let tests_begin = if source.is_in("tests/") { 0 } else { source.code().count() };
+    let lines = source.text.lines().map(without_comment).enumerate().skip(tests_begin);
+    // Put together here, as all words below that this file would otherwise contain.
+    let clock = [concat!("Inst", "ant"), concat!("System", "Time"), concat!("elap", "sed")];
+    let found = lines.filter(|(_, line)| clock.iter().any(|word| has_word(line, word)));
+    found.map(|(index, _)| complain(source, index + 1, "a test looks at the clock")).collect()
+}
+
+#[test]
+fn no_test_looks_at_the_clock() {
+    let bad = [
+        Source::new("tests/a.rs", concat!("let start = std::time::Inst", "ant::now();")),
+        Source::new("src/a.rs", concat!("#[cfg(test)]\nmod tests {\n    assert!(start.elap", "sed() < limit);\n}")),
+    ];
+    let good = [
+        Source::new("src/a.rs", concat!("let start = Inst", "ant::now();\n#[cfg(test)]\nmod tests {}")),
+        Source::new("tests/a.rs", concat!("// no Inst", "ant\nlet instantaneous = 1;")),
+    ];
+    check(&rust(&["src", "tests"]), no_wall_time, &bad, &good);
+}
+
+/// Every random number comes from a stream with a seed, a purpose and an index (`random::Streams`).
+fn randomness_has_a_name(source: &Source) -> Vec<String> {
+    let other = [
+        ("rand::", "rng("),
+        ("thread", "_rng"),
+        ("from_os", "_rng"),
+        ("from_", "entropy"),
+        ("seed_from", "_u64"),
+        ("from_", "seed("),
+    ];
+    let other = other.map(|(head, tail)| format!("{head}{tail}"));
+    let lines = source.text.lines().map(without_comment).enumerate();
+    let used = lines.filter(|(_, line)| other.iter().any(|word| line.contains(word)));
+    let found = used.filter(|_| source.path != "src/random.rs");
+    found.map(|(index, _)| complain(source, index + 1, "randomness without a named stream; use Streams")).collect()
+}
+
+#[test]
+fn every_random_number_comes_from_a_named_stream() {
+    let bad = [
+        Source::new("src/a.rs", concat!("let mut rng = rand::", "rng();")),
+        Source::new("tests/a.rs", concat!("let rng = ChaCha8Rng::seed_from", "_u64(1);")),
+        Source::new("benches/a.rs", concat!("let rng = ChaCha8Rng::from_", "seed(key);")),
+    ];
+    let good = [
+        Source::new("src/random.rs", concat!("ChaCha8Rng::from_", "seed(self.key)")),
+        Source::new("tests/a.rs", "let mut rng = Streams::new(1, \"a\").stream(0);"),
+    ];
+    check(&rust(&["src", "tests", "benches"]), randomness_has_a_name, &bad, &good);
+}
+
+/// Theory's public functions that can fail say when.
+fn errors_are_documented(source: &Source) -> Vec<String> {
+    let lines: Vec<(usize, &str)> = source.code().collect();
+    let mut complaints = Vec::new();
+    let texts: Vec<&str> = source.text.lines().collect();
+    for (index, (number, line)) in lines.iter().enumerate() {
+        if !line.trim_start().starts_with("pub fn ") {
+            continue;
+        }
+        // The signature reaches to the body; what it returns stands behind the last arrow.
+        let end = lines[index..].iter().position(|(_, line)| line.contains('{')).unwrap_or(0);
+        let signature: String = lines[index..=index + end].iter().map(|(_, line)| *line).collect();
+        let fails = signature.rsplit_once("->").is_some_and(|(_, returned)| returned.contains("Result<"));
+        let above = texts[..index].iter().rev().map(|line| line.trim());
+        let mut documentation = above.take_while(|line| line.starts_with("//") || line.starts_with("#["));
+        if fails && !documentation.any(|line| line == "/// # Errors") {
+            complaints.push(complain(source, *number, "expected `# Errors` and the predicates that fail"));
+        }
+    }
+    complaints
+}
+
+#[test]
+fn theory_says_what_it_refuses() {
+    let bad = [
+        Source::new("src/theory/a.rs", "/// A.\npub fn a() -> Result<f64> {\n}"),
+        Source::new(
+            "src/theory/a.rs",
+            "/// # Errors\n/// Never.\nfn b() {}\n/// A.\npub fn a(\n    x: f64,\n) -> Result<f64> {\n}",
+        ),
+    ];
+    let good = [
+        Source::new(
+            "src/theory/a.rs",
+            "/// A.\n///\n/// # Errors\n/// x < 0.\n#[inline]\npub fn a() -> Result<f64> {\n}",
+        ),
+        Source::new("src/theory/a.rs", "/// A.\npub fn a(f: impl Fn() -> Result<f64>) -> f64 {\n}"),
+    ];
+    check(&rust(&["src/theory"]), errors_are_documented, &bad, &good);
+}
+
+/// A row of the error budget that no test asks for is a test that was lost.
+#[test]
+fn every_row_of_the_error_budget_is_asked_for() {
+    let unused = |rows: &[&str], tests: &[Source]| -> Vec<String> {
+        let asked = |row: &&str| tests.iter().any(|test| test.text.contains(&format!("\"{row}\"")));
+        rows.iter().filter(|row| !asked(row)).map(|row| row.to_string()).collect()
+    };
+    let example = [Source::new("tests/a.rs", "alpha(\"used\")")];
+    assert_eq!(unused(&["used", "lost"], &example), ["lost"], "the rule lets a lost test pass");
+    let rows: Vec<&str> = perturbation_learning::stats::budget::BUDGET.iter().map(|row| row.0).collect();
+    let mut users = rust(&["src", "tests", "benches"]);
+    users.retain(|source| source.path != TEST_ONLY);
+    assert_eq!(unused(&rows, &users), Vec::<String>::new(), "remove these rows, or bring their tests back");
+}

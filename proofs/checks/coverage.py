@@ -1,11 +1,11 @@
 """Checks W9, W12, W11, P7, P8, G8 on trained networks: no bound may be exceeded more often than its failure probability allows."""
-import numpy as np; from flow import *; from bounds import *; from gaussian import parts,gaussian_ef; from pair import direction,dirs
+import numpy as np; from flow import *; from bounds import *; from gaussian import parts,gaussian_ef; from pair import Direction,dirs
 rng=np.random.default_rng(7); g=0.; R=150
 for (N,d,T,m) in ((20,5,.5,200),(40,30,.3,400),(10,2,1.,100)):
     X=rng.standard_normal((N,d)); y=rng.choice([-1.,1.],N); Z=rng.standard_normal((4,d)); D=setup(X,y,Z); phi=lambda u:np.maximum(u,g*u)
     F=limit(D['Cz'],D['tz'],g); varB=EB2(D['Cz'],D['tz'],D['tx'],g)-F**2; up,lo,_=ranges(D['Cz'],g)
     v,b=dirs(D); dn=v+b; nd=np.linalg.norm(dn,axis=1); t=np.log(4/.05)
-    Lam,a,yv,S,_=direction(D,dn,np.linalg.norm(b,axis=1),np.ones((N,4)),T,m,g,t,t,t)
+    o=Direction(D,dn,np.linalg.norm(b,axis=1),T,m,g,flow=False); a,yv,S=o.own(t)/nd,o.norm(t)/nd,o.single(Z.T,t)/nd[:,None]
     for rad in (True,False):
         ef=all_bounds(D,g,T,m,rad,True,np.log(2/.05),'both')['ef']; xg=T*gaussian_ef(F,varB,np.maximum(up,0),parts(D,g,T,m),m//2,np.log(1/.05))
         dev=[];gr=[];nrm=[];al=[];f0=[]

@@ -82,14 +82,9 @@ impl DataArguments {
     }
 }
 
-/// Run the perturbation-learning experiment once.
-///
-/// Trains f on the clean data, perturbs every training point against f towards a random target, trains g from a fresh
-/// initialisation on the perturbations (scenario a) or the perturbed points (b) with these targets as labels, and
-/// compares both with their infinite-width limits.
+/// The data of one experiment: named, or the user's arrays.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("method").required(true).args(["flow", "descent"])))]
-pub struct LearnArguments {
+pub struct ExperimentData {
     #[command(flatten)]
     data: DataArguments,
     /// Your own training points, N×d (.npy, .npz, .csv), instead of --data.
@@ -101,6 +96,43 @@ pub struct LearnArguments {
     /// Your own test points, M×d.
     #[arg(long, value_name = "Z", requires = "train")]
     test: Option<PathBuf>,
+}
+
+impl ExperimentData {
+    /// Reads and checks the data, with the labels of the test points if a file of them is given.
+    pub fn load(&self, test_labels: Option<&PathBuf>, seed: u64) -> anyhow::Result<DataSet> {
+        let (Some(train), Some(labels), Some(test)) = (&self.train, &self.labels, &self.test) else {
+            let name = self.data.data.as_ref().context("give --data NAME, or --train, --labels and --test")?;
+            self.data.check_directory_options(std::slice::from_ref(name))?;
+            return self.data.load(name, seed);
+        };
+        let raw = data::read_labels(labels)?;
+        let signs = classes_to_signs("labels", &raw).map_err(|e| e.in_file(labels))?;
+        let set = TrainingSet::new(data::read_points(train)?, signs).map_err(|e| e.in_file(labels))?;
+        let points = data::read_points(test)?;
+        set.points().same_dimension("test points", &points).map_err(|e| e.in_file(test))?;
+        let mut signs_of_test = None;
+        if let Some(path) = test_labels {
+            let signs = labels_like("test labels", &raw, &data::read_labels(path)?).map_err(|e| e.in_file(path))?;
+            if signs.len() != points.count() {
+                bail!("{}: {} labels; expected {}, one per test point", path.display(), signs.len(), points.count());
+            }
+            signs_of_test = Some(signs);
+        }
+        Ok(DataSet { name: "user".into(), train: set, test: points, test_labels: signs_of_test })
+    }
+}
+
+/// Run the perturbation-learning experiment once.
+///
+/// Trains f on the clean data, perturbs every training point against f towards a random target, trains g from a fresh
+/// initialisation on the perturbations (scenario a) or the perturbed points (b) with these targets as labels, and
+/// compares both with their infinite-width limits.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("method").required(true).args(["flow", "descent"])))]
+pub struct LearnArguments {
+    #[command(flatten)]
+    data: ExperimentData,
     /// Labels of the test points.
     #[arg(long, value_name = "YZ", requires = "train")]
     test_labels: Option<PathBuf>,
@@ -176,7 +208,7 @@ struct LearnResult {
 pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
     arguments.common.check_outputs(&[])?;
-    let data = arguments.data_set()?;
+    let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.common.seed)?;
     if arguments.descent {
         require_memory("weights", &[arguments.width, data.train.input_dim() + 1])?;
     }
@@ -201,28 +233,6 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
 }
 
 impl LearnArguments {
-    fn data_set(&self) -> anyhow::Result<DataSet> {
-        let (Some(train), Some(labels), Some(test)) = (&self.train, &self.labels, &self.test) else {
-            let name = self.data.data.as_ref().context("give --data NAME, or --train, --labels and --test")?;
-            self.data.check_directory_options(std::slice::from_ref(name))?;
-            return self.data.load(name, self.common.seed);
-        };
-        let raw = data::read_labels(labels)?;
-        let signs = classes_to_signs("labels", &raw).map_err(|e| e.in_file(labels))?;
-        let set = TrainingSet::new(data::read_points(train)?, signs).map_err(|e| e.in_file(labels))?;
-        let points = data::read_points(test)?;
-        set.points().same_dimension("test points", &points).map_err(|e| e.in_file(test))?;
-        let mut test_labels = None;
-        if let Some(path) = &self.test_labels {
-            let signs = labels_like("test labels", &raw, &data::read_labels(path)?).map_err(|e| e.in_file(path))?;
-            if signs.len() != points.count() {
-                bail!("{}: {} labels; expected {}, one per test point", path.display(), signs.len(), points.count());
-            }
-            test_labels = Some(signs);
-        }
-        Ok(DataSet { name: "user".into(), train: set, test: points, test_labels })
-    }
-
     fn training(&self) -> anyhow::Result<Training> {
         if self.flow {
             if self.loss != LossName::Identity {

@@ -1,10 +1,13 @@
 //! Arguments, dispatch and exit codes.
 
 mod arguments;
+mod certify;
+mod falsify;
 mod kernel;
 mod learn;
 mod paper;
 mod predict;
+mod tightness;
 mod train;
 mod verify;
 
@@ -21,7 +24,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 /// networks of growing width on clean data, trains others only on their adversarial perturbations with random labels,
 /// and compares both with the closed-form infinite-width predictions, with a verdict per claim.
 ///
-/// Exit status: 0 if all is well (for verify: every claim held), 1 if a claim was rejected, 2 for unusable input.
+/// Exit status: 0 if all is well (for verify: every claim held), 1 if a claim was rejected or a bound violated, 2 for
+/// unusable input.
 #[derive(Debug, Parser)]
 #[command(name = "pertlearn", version, max_term_width = 110)]
 struct Arguments {
@@ -35,7 +39,10 @@ enum Command {
     Predict(predict::PredictArguments),
     Train(train::TrainArguments),
     Learn(learn::LearnArguments),
+    Certify(certify::CertifyArguments),
     Verify(verify::VerifyArguments),
+    Falsify(falsify::FalsifyArguments),
+    Tightness(tightness::TightnessArguments),
     Paper(paper::PaperArguments),
     Merge(paper::MergeArguments),
 }
@@ -105,7 +112,10 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Predict(arguments) => arguments.common.threads,
         Command::Train(arguments) => arguments.common.threads,
         Command::Learn(arguments) => arguments.common.threads,
+        Command::Certify(arguments) => arguments.common.threads,
         Command::Verify(arguments) => arguments.common.threads,
+        Command::Falsify(arguments) => arguments.common.threads,
+        Command::Tightness(arguments) => arguments.common.threads,
         Command::Paper(arguments) => arguments.common.threads,
         Command::Merge(_) => None,
     };
@@ -118,7 +128,10 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Learn(arguments) => learn::run(&arguments),
+        Command::Certify(arguments) => certify::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Falsify(arguments) => falsify::run(&arguments),
+        Command::Tightness(arguments) => tightness::run(&arguments),
         Command::Paper(arguments) => paper::run(&arguments),
         Command::Merge(arguments) => paper::run_merge(&arguments),
     }

@@ -72,6 +72,14 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     Staged::new(path, content)?.commit()
 }
 
+/// Writes a text file whole or not at all.
+///
+/// # Errors
+/// A place that cannot be written.
+pub fn write_text(path: &Path, text: &str) -> Result<()> {
+    write_atomically(path, text.as_bytes())
+}
+
 /// An error unless a file can be written there: checks before hours are spent.
 ///
 /// # Errors

@@ -106,6 +106,8 @@ impl Descent {
         self
     }
 
+    //= N2@064d315e
+    //= K1@b4690933
     /// Trains the hidden layer of a network.
     ///
     /// Memory: the weights three times for coupled losses plus m·N preactivations; for the identity loss the weights
@@ -185,6 +187,7 @@ fn impulse_responses(rates: &[f64], momentum: f64) -> Vec<f64> {
     responses
 }
 
+//= K5@5687c941
 /// How far a constant unit gradient carries a weight.
 fn flow_time(rates: &[f64], momentum: f64) -> f64 {
     impulse_responses(rates, momentum).iter().sum()
@@ -200,12 +203,15 @@ fn blocks<T: Send>(width: usize, size: usize, run: impl Fn(usize, usize) -> T + 
 mod tests {
     use super::*;
 
+    //= test K5@5687c941
     #[test]
     fn flow_time_is_the_momentum_sum() {
         let (rate, beta, steps) = (0.1, 0.9_f64, 50);
         let sum: f64 = (1..=steps).map(|k| rate * (1.0 - beta.powi(k)) / (1.0 - beta)).sum();
         assert!((flow_time(&vec![rate; steps as usize], beta) - sum).abs() < 100.0 * f64::EPSILON * sum);
         assert_eq!(flow_time(&[0.5, 0.25], 0.0), 0.75);
+        // Rates that change: 0.5·1 + 0.25·(1 + ½) + 0.125·(1 + ½ + ¼).
+        assert_eq!(flow_time(&[0.5, 0.25, 0.125], 0.5), 0.5 + 0.375 + 0.21875);
         assert_eq!(flow_time(&[], 0.9), 0.0);
     }
 }

@@ -119,11 +119,18 @@ pub struct Neurons {
 
 #[derive(Debug, Clone)]
 enum Source {
-    Drawn { streams: Streams, initialisation: Initialisation, readout: Readout },
+    /// Readouts have the scale of a network of `scale` neurons.
+    Drawn {
+        streams: Streams,
+        initialisation: Initialisation,
+        readout: Readout,
+        scale: usize,
+    },
     Given(Weights),
 }
 
 impl Neurons {
+    //= N1@de793693
     /// A random network: w_i ~ N(0, I/d), b_i ~ N(0, 1), readout as asked. Neuron i (for `Antisymmetric`: pair i)
     /// uses stream i of `streams`, so a wider network begins with the narrower one's hidden weights.
     ///
@@ -144,7 +151,25 @@ impl Neurons {
             let expected = if odd { "an even number for antisymmetric pairs" } else { "at least 1" };
             return Err(Error::Scalar { name: "width", value: width as f64, expected });
         }
-        Ok(Neurons { input_dim, width, source: Source::Drawn { streams, initialisation, readout } })
+        Ok(Neurons { input_dim, width, source: Source::Drawn { streams, initialisation, readout, scale: width } })
+    }
+
+    /// These neurons as a sample of the neurons of a network of another width: readouts of variance 1/`width`.
+    ///
+    /// # Errors
+    /// `width = 0`; given weights, which have no law.
+    pub fn sampled_from_width(mut self, width: usize) -> Result<Self> {
+        match &mut self.source {
+            Source::Drawn { scale, .. } if width > 0 => *scale = width,
+            Source::Drawn { .. } => {
+                return Err(Error::Scalar { name: "width", value: 0.0, expected: "at least 1" });
+            }
+            Source::Given(_) => {
+                let reason = "given weights are no sample of wider networks".into();
+                return Err(Error::Numerical { routine: "sampling of neurons", reason });
+            }
+        }
+        Ok(self)
     }
 
     /// A network with given weights.
@@ -187,9 +212,9 @@ impl Neurons {
                 hidden.copy_from_slice(&weights.hidden[first * stride..][..hidden.len()]);
                 readout.copy_from_slice(&weights.readout[first..][..readout.len()]);
             }
-            Source::Drawn { streams, initialisation, readout: distribution } => {
+            Source::Drawn { streams, initialisation, readout: distribution, scale } => {
                 let weight_scale = 1.0 / (self.input_dim as f64).sqrt();
-                let readout_scale = 1.0 / (self.width as f64).sqrt();
+                let readout_scale = 1.0 / (*scale as f64).sqrt();
                 for (offset, (row, a)) in hidden.chunks_exact_mut(stride).zip(readout).enumerate() {
                     let index = first + offset;
                     let (stream, sign) = match initialisation {
@@ -244,6 +269,7 @@ mod tests {
         assert_eq!(readout, whole.readout()[3..8]);
     }
 
+    //= test N1@de793693
     #[test]
     fn antisymmetric_pairs_share_hidden_weights_and_cancel() {
         let weights = drawn(6, Initialisation::Antisymmetric, Readout::Gaussian);
@@ -253,11 +279,22 @@ mod tests {
         }
     }
 
+    //= test N1@de793693
     #[test]
     fn readouts_have_the_stated_scale() {
         let weights = drawn(16, Initialisation::Standard, Readout::Rademacher);
         assert!(weights.readout().iter().all(|a| a.abs() == 0.25));
         assert!(weights.readout().iter().any(|a| *a > 0.0) && weights.readout().iter().any(|a| *a < 0.0));
+    }
+
+    #[test]
+    fn a_sample_has_the_readouts_of_the_wider_network() {
+        let draw = || Neurons::draw(3, 4, Initialisation::Antisymmetric, Readout::Rademacher, Streams::new(1, "t"));
+        let sample = draw().unwrap().sampled_from_width(100).unwrap().weights();
+        assert!(sample.readout().iter().all(|a| a.abs() == 0.1));
+        assert_eq!(sample.hidden(), draw().unwrap().weights().hidden());
+        assert!(draw().unwrap().sampled_from_width(0).is_err());
+        assert!(Neurons::given(sample).sampled_from_width(5).is_err());
     }
 
     #[test]

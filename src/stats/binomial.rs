@@ -26,7 +26,13 @@ pub fn binomial_upper_tail(trials: u64, probability: f64, observed: u64) -> f64 
 /// `None` if even all trials exceeding would not be significant.
 #[must_use]
 pub fn rejection_count(trials: u64, probability: f64, alpha: f64) -> Option<u64> {
-    (0..=trials).find(|&k| binomial_upper_tail(trials, probability, k) <= alpha)
+    // The tail falls with the count: halve the range that holds the first count below α.
+    let (mut low, mut high) = (0, trials + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if binomial_upper_tail(trials, probability, middle) <= alpha { high = middle } else { low = middle + 1 }
+    }
+    (low <= trials).then_some(low)
 }
 
 /// The probability of reaching `count` exceedances if the true rate is `true_rate`.
@@ -57,6 +63,7 @@ mod tests {
     fn the_worked_example_of_the_statistics_contract() {
         // R = 400, δ = 0.01: reject at 22 or more; size 2.3·10⁻¹⁰; power 0.9996 against a true rate of 10%.
         assert_eq!(rejection_count(400, 0.01, 1e-9), Some(22));
+        assert_eq!((rejection_count(3, 0.5, 1e-9), rejection_count(3, 0.5, 1.0)), (None, Some(0)));
         assert!((binomial_upper_tail(400, 0.01, 22) - 2.3e-10).abs() < 0.05e-10);
         assert!((power(400, 22, 0.1) - 0.9996).abs() < 5e-5);
     }

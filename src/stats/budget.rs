@@ -13,6 +13,22 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("duals by Monte Carlo", 3e-8),
     ("kernel variance by Monte Carlo", 3e-8),
     ("bounds at finite width", 1e-8),
+    ("certificates from samples", 5e-8),
+    ("power: mean of the initial kernel", 2e-8),
+    ("power: variance of the initial kernel", 2e-8),
+    ("power: variance of the drawn kernel", 2e-8),
+    ("power: output at initialisation", 2e-8),
+    ("power: change by training", 2e-8),
+    ("power: gradient after training", 2e-8),
+    ("power: targets", 1e-8),
+    ("power: second network given the first", 2e-8),
+    ("power: bounds at finite width", 2e-8),
+    ("power: drift", 2e-8),
+    ("power: rate of the gradient", 1e-8),
+    ("counterexample hunter", 5e-8),
+    ("flip probability", 1e-8),
+    ("coupled losses", 2e-8),
+    ("gradients and pairs", 3e-8),
 ];
 
 /// The false-alarm probability of a test.

@@ -6,27 +6,79 @@
 //! - [`drift`]: mean (W5, W7) and second moment (W6) of the drift;
 //! - [`error`]: initial kernel (W4), trained network (W9), network at initialisation (W11);
 //! - [`target`]: random labels (G6), the offset of unbalanced targets (G7);
-//! - [`certificate`]: the sign of g, given f (A2).
+//! - [`certificate`]: the sign of g, given f (A2);
+//! - [`enclosure`]: flips and outputs of one trained network, given its initial weights (M4, M5, M6);
+//! - [`loss`]: logistic, squared and other Lipschitz losses (L1, L2, L3);
+//! - [`boundary`]: the boundary term of the limit's gradient (P2);
+//! - [`rounding`]: what rounding does to the numbers compared (R1–R6).
+//! - [`gradient`]: what a data set contributes to the bounds on gradients;
+//! - [`direction`]: gradients of a trained network in fixed directions (P7);
+//! - [`norm`]: and in norm (P8);
+//! - [`limit`]: what their deviation does to the limit of g (G8);
+//! - [`uniform`]: a trained network's error for every training set near a given one (G11);
+//! - [`certificate`]: the sign of g, given f (A2);
+//! - [`pair`]: the signs of both, given nothing (A3);
+//! - [`sampled`], [`mod@gradient_enclosure`], [`mod@limit_enclosure`]: the same from a sample of pairs of neurons (W16, W10, P9, G9,
+//!   G10; put together in [`experiment::certify`](crate::experiment::certify), A6).
 //!
-//! All bounds on trained networks are for gradient flow of the identity loss. They are evaluated in double precision, not
-//! rounded outwards. Angles of nearly equal points have an absolute error of a few ε only; the terms with 1/sin θ that
-//! suffer from it are large, and stand in minima with terms that do not.
+//! All bounds on trained networks but those of [`loss`] are for gradient flow of the identity loss. They are evaluated
+//! in double precision, not rounded outwards; [`rounding`] says what that costs. Angles of nearly equal points have an
+//! absolute error of a few ε only; the terms with 1/sin θ that suffer from it are large, and stand in minima with
+//! terms that do not.
 
 pub mod angle;
+pub mod boundary;
 pub mod certificate;
+mod cone;
+pub mod direction;
 pub mod drift;
+pub mod enclosure;
 pub mod error;
 pub mod geometry;
+pub mod gradient;
+pub mod gradient_enclosure;
+pub mod limit;
+pub mod limit_enclosure;
+pub mod loss;
+pub mod norm;
+pub mod pair;
+pub mod rounding;
+pub mod sampled;
 pub mod tail;
 pub mod target;
+pub mod uniform;
 
 pub use angle::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
+pub use boundary::boundary_term_bound;
 pub use certificate::{Certificate, certificate_given_f};
+pub use direction::{SlidingDerivative, TrainedGradient, gradient_component_bound, gradient_functional_bound};
 pub use drift::{drift_second_moment_bound, mean_drift_asymptotic_bound, mean_drift_bound};
+pub use enclosure::{
+    Start, TrainedNeuron, flip_probability_bound, flip_time_at, flip_times, network_deviation_bound, network_enclosure,
+};
 pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_error_bound};
-pub use geometry::{Geometry, velocity_range};
+pub use geometry::{Geometry, signed_gram_matrix, velocity_range};
+pub use gradient::GradientGeometry;
+pub use gradient_enclosure::{
+    GradientEnclosure, GradientLaw, GradientSample, Interval, PairTruncation, gradient_enclosure, gradient_events,
+};
+pub use limit::{LimitDeviation, PerturbationRule, limit_deviation_bound};
+pub use limit_enclosure::{LimitEnclosure, Perturbing, SignMargin, limit_enclosure};
+pub use loss::{
+    LipschitzLoss, LossBound, ReadoutMoments, kernel_drift_bound, lipschitz_loss_bound, mean_square_drift_bound,
+    squared_loss_bound,
+};
+pub use norm::gradient_norm_bound;
+pub use pair::{PairCertificate, Times, pair_certificate};
+pub use rounding::{
+    Computed, FlowArithmetic, FlowScale, FlowSlack, Slack, angle_error_bound, closed_form_error_bound, dot_error_bound,
+    flow_rounding_slack, parallel_angle_error_bound, refutes, variance_error_bound, velocity_error_bound,
+    velocity_magnitude,
+};
+pub use sampled::{SampledDrift, Sampling, sampled_drift_bound, sampled_mean_bound, sampled_network_error_bound};
 pub use tail::{bernstein_deviation, chernoff_deviation};
 pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};
+pub use uniform::uniform_network_error_bound;
 
 use crate::error::{Error, Result};
 

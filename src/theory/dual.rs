@@ -10,10 +10,12 @@ use super::arctangent::first_quadrant;
 use crate::linalg::{dot, norm_squared};
 use crate::problem::Slope;
 
-/// The angle between two augmented inputs, kept as θ and π − θ, each with full relative accuracy.
+/// The angle between two augmented inputs, kept as θ and π − θ: neither is the difference of larger numbers.
 ///
-/// Accuracy: relative error of the angle and of the supplement below 10⁻¹⁴ for norms from 10⁻⁸ to 10⁸ times √d, also
-/// for inputs that differ in the last digits only (measured against 50-digit arithmetic in `tests/theory.rs`).
+/// Accuracy: absolute error at most 13γ_{2d+12} (R3). Relative error of the angle of nearly parallel inputs: a few ε
+/// times 1 + ‖x‖/√d, which is attained where the difference is nearly along x (3·10⁻⁹ at ‖x‖ = 10⁸√d); elsewhere
+/// relative errors of angle and supplement below 10⁻¹⁴ for norms from 10⁻⁸ to 10⁸ times √d, also for inputs that
+/// differ in the last digits only (measured against 50-digit arithmetic in `tests/theory.rs`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair {
     /// 1 + ⟨x,z⟩/d = s s' cos θ.
@@ -27,6 +29,7 @@ pub struct Pair {
 }
 
 impl Pair {
+    //= D4@4f89269b
     /// The pair (x, z), evaluated coordinate by coordinate: O(d), and no cancellation however close x and z are.
     ///
     /// # Panics
@@ -71,6 +74,8 @@ impl Pair {
         self.augmented_product
     }
 
+    //= D1@97175bee
+    //= D2@843b7da3
     /// Derivative dual Φ = E φ'(u)φ'(v) = ((1+γ²)(π−θ) + 2γθ)/(2π) ∈ [γ, (1+γ²)/2].
     ///
     /// Both terms are non-negative and the supplement is a number of its own: relative error a few ε.
@@ -80,6 +85,8 @@ impl Pair {
         ((1.0 + g * g) * self.supplement + 2.0 * g * self.angle) / (2.0 * PI)
     }
 
+    //= D3@f2096504
+    //= K6@504f2fee
     /// Value dual Σ = E φ(u)φ(v) = γ(1+c) + (1−γ)² s s'(sin θ + (π−θ) cos θ)/(2π): the covariance of the output at
     /// initialisation. For γ = 0 with full relative accuracy; for γ > 0 the first term may cancel the second, and the
     /// error is a few ε of s s'.
@@ -99,12 +106,14 @@ impl Pair {
         self.cosine_part.abs() * tangent_excess(psi)
     }
 
+    //= K2@94516c8d
     /// Tangent kernel of hidden-layer training Θ = Φ·(⟨x,z⟩ + 1).
     #[must_use]
     pub fn ntk(&self, slope: Slope) -> f64 {
         self.derivative_dual(slope) * self.augmented_product
     }
 
+    //= K3@d7254348
     /// Tangent kernel with both layers trained, Θ + Σ, for the readout in NTK parameterisation (a_i = v_i/√m, v trained;
     /// that is, a readout learning rate of 1/m times the hidden one). In the parameterisation of the paper with equal
     /// learning rates the readout would contribute m·Σ instead.

@@ -4,6 +4,7 @@
 //! - [`dual`]: a pair of points: its angle, the duals of the activation, the tangent kernels;
 //! - [`kernel`]: the same as Gram matrices, fast;
 //! - [`predict`]: the trained function at any time and for any loss, its input gradient and the paper's weighted sum;
+//! - [`path_kernel`]: what a neuron adds to the output, from the path of its derivatives;
 //! - [`perturbation`]: the infinite-width perturbation, and the training set of the perturbation-trained limit;
 //! - [`fluctuation`]: the exact variance of the finite-width kernel;
 //! - [`initial`]: the Gaussian law of the initial function and its gradients, sampled;
@@ -15,6 +16,7 @@ pub mod dual;
 pub mod fluctuation;
 pub mod initial;
 pub mod kernel;
+pub mod path_kernel;
 pub mod perturbation;
 pub mod predict;
 pub mod reference;

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::linalg::norm_squared;
 use crate::problem::{Points, Scenario, TrainingSet, finite_positive};
 
+//= N3@fb20dc94
 /// p_n = ε y'_n ∇_n/‖∇_n‖ for gradients given as the columns of a d × N matrix.
 ///
 /// This is the normalised descent direction of ℓ(y'_n f) for every loss with g > 0 (identity, logistic, exponential); for
@@ -31,6 +32,7 @@ pub fn perturbations(gradients: &DMatrix<f64>, targets: &[f64], epsilon: f64) ->
     Ok(DMatrix::from_fn(gradients.nrows(), gradients.ncols(), |row, n| scales[n] * gradients[(row, n)]))
 }
 
+//= N3@fb20dc94
 /// r_n = p_n (scenario a) or x_n + p_n (scenario b).
 ///
 /// # Errors
@@ -50,6 +52,9 @@ pub fn perturbed_points(points: &Points, perturbations: &DMatrix<f64>, scenario:
     Points::from_columns("perturbed points", moved)
 }
 
+//= G1@081005ba
+//= A4@d0cc2e61
+//= A5@e341d59e
 /// The training set (r_n^∞, y'_n) of the perturbation-trained limit: perturbations along T∇F, plus ∇f_0 where the
 /// network does not start from zero (`initial_gradients`, d × N).
 ///

@@ -46,6 +46,7 @@ impl Predictor {
         Ok(Predictor { train, coefficients, slope, kernel: Kernel::Ntk })
     }
 
+    //= K2@94516c8d
     /// Identity loss at time T: c_k = y_k T/N, exactly.
     ///
     /// # Errors

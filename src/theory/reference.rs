@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::linalg::{Store, multiply_parallel, view};
 use crate::problem::{Points, Slope, TrainingSet};
 
+//= K8@ef5665d7
 /// f̂(z) = (1/N) Σ_n y_n Φ(x_n, z)⟨x_n, z⟩ at the test points.
 ///
 /// # Errors
@@ -24,6 +25,7 @@ pub fn authors_f(train: &TrainingSet, slope: Slope, test: &Points) -> Result<Vec
         .collect())
 }
 
+//= K8@ef5665d7
 /// ĝ(z) = (1/N) Σ_n Φ(r_n, z) (1/N) Σ_k y_k Φ(x_n, x_k)⟨x_k, z⟩ at the test points, for the perturbed points r_n. The
 /// targets do not enter: y'_n from the label and y'_n from the perturbation cancel.
 ///

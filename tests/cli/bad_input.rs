@@ -12,6 +12,7 @@ use perturbation_learning::data::write_matrix;
 use crate::place::{Place, idx_images, idx_labels, text};
 
 const USER: &str = "--train x.npy --labels y.npy --test z.npy";
+const CERTIFY: &str = "--scenario a --epsilon 1 --time 1 --time-perturbed 1 --failure-probability 0.1 --samples 10";
 const FLOW: &str = "--flow --time 1 --time-perturbed 1";
 
 /// Runs the words; expects status 2, the parts in the message, and the same files as before.
@@ -55,13 +56,14 @@ fn raw(place: &Place, name: &str, shape: &[u64], values: &[f64]) {
 }
 
 /// The commands that read training points, labels and test points, for the three file names.
-fn readers(train: &str, labels: &str, test: &str) -> [String; 4] {
+fn readers(train: &str, labels: &str, test: &str) -> [String; 5] {
     let user = format!("--train {train} --labels {labels} --test {test}");
     [
         format!("predict {user} --time 1 --out new.npy"),
         format!("train {user} --width 8 --flow --time 1 --out new.npy --weights-out new"),
         format!("train {user} --width 8 --descent --learning-rate 1 --steps 2 --out new.npy --json new.json"),
         format!("learn {user} --scenario a --epsilon 1 --width 8 {FLOW} --json new.json"),
+        format!("certify {user} {CERTIFY} --width 8 --out new.csv --json new.json"),
     ]
 }
 
@@ -93,6 +95,33 @@ fn arrays_that_do_not_fit_each_other() {
     );
 }
 
+#[test]
+fn certificates_that_cannot_be_given() {
+    let place = Place::with_data();
+    let certify = format!("certify {USER} {CERTIFY} --out new.csv");
+    refuse(&place, &format!("{certify} --width 7"), &["width is 7; expected an even number"]);
+    refuse(&place, &format!("{certify} --width 0"), &["width is 0; expected an even number"]);
+    refuse(&place, &format!("{certify} --width 8 --samples 0").replace(" --samples 10", ""), &["samples is 0"]);
+    refuse(
+        &place,
+        &format!("{certify} --width 8 --test-points 8"),
+        &["--test-points 8: expected a number from 1 to 7"],
+    );
+    refuse(&place, &format!("{certify} --width 8 --json new.csv"), &["new.csv: named for two results"]);
+    refuse(&place, &format!("{certify} --width 8").replace("new.csv", "no/new.csv"), &["no/new.csv: ", "No such file"]);
+    for (option, value) in [("--share", "0"), ("--share", "1.5"), ("--width", "-2")] {
+        refuse(&place, &format!("{certify} {option} {value}"), &[value, option]);
+    }
+    for (old, new) in [
+        ("--failure-probability 0.1", "--failure-probability 1"),
+        ("--time 1", "--time 0"),
+        ("--epsilon 1", "--epsilon nan"),
+    ] {
+        refuse(&place, &format!("{certify} --width 8").replacen(old, new, 1), &["expected"]);
+    }
+    refuse(&place, &certify, &["--width", "--share"]);
+}
+
 /// The whole message, once: a file, what is wrong in it, what was expected.
 #[test]
 fn messages_say_everything_once() {
@@ -107,6 +136,22 @@ fn messages_say_everything_once() {
     assert_eq!(message("kernel --x x.npy --out no/new.npy").matches("No such file").count(), 1);
     let far = message(&format!("predict {USER} --loss logistic --time 1e300 --out new.npy"));
     assert!(far.contains(" of 1e300: "), "{far}");
+}
+
+#[test]
+fn hunts_that_cannot_be() {
+    let place = Place::empty();
+    refuse(&place, "falsify --bound W99 --budget 1", &["bound is 'W99'; expected one of D5, D6, M3, "]);
+    refuse(&place, "falsify --bound w5 --budget 1", &["bound is 'w5'"]);
+    refuse(&place, "falsify", &["--bound <ID>"]);
+    refuse(&place, "falsify --bound W5 --budget 0", &["--budget", "expected a finite number above 0"]);
+    refuse(&place, "falsify --bound W5 --budget -1", &["--budget", "expected a finite number above 0"]);
+    refuse(&place, "falsify --bound W5 --evaluations few", &["--evaluations", "expected a whole number"]);
+    refuse(&place, "falsify --bound W5 --evaluations 64 --budget 1", &["cannot be used with"]);
+    refuse(&place, "falsify --bound W5 --list", &["cannot be used with"]);
+    refuse(&place, "falsify --bound W5 --evaluations 64 --json no/new.json", &["no/new.json"]);
+    refuse(&place, "tightness --quick --out no/new.csv", &["no/new.csv"]);
+    refuse(&place, "tightness --quick --evaluations -1", &["--evaluations", "expected a whole number"]);
 }
 
 #[test]

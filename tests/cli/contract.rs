@@ -1,6 +1,7 @@
 //! What every command promises: its options, its files, its JSON keys, and the library's numbers.
 
 use nalgebra::DMatrix;
+use perturbation_learning::experiment::hunt::{Effort, Hunt, Stop, registry};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{
     Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, input_gradients, outputs, outputs_streamed,
@@ -163,4 +164,47 @@ fn flow_runs_from_given_weights() {
     place.succeed(&format!("{data} --width 20 --time 1.5 --out drawn.npy"));
     assert_eq!(place.bytes("given.npy"), place.bytes("drawn.npy"));
     assert_ne!(place.bytes("given.npy"), place.bytes("f0.npy"));
+}
+
+#[test]
+fn falsify_repeats_the_librarys_hunt_and_says_that_a_true_bound_stands() {
+    let place = Place::empty();
+    let words = "falsify --bound G6 --evaluations 100 --seed 3";
+    let json = place.json(words);
+    let hunt = Hunt { seed: 3, stop: Stop::Evaluations(100), effort: Effort::default() };
+    let outcome = hunt.run(&registry::find("G6").unwrap()).unwrap();
+    let best = outcome.best.unwrap();
+    assert_eq!((json["id"].as_str(), json["violated"].as_bool()), (Some("G6"), Some(false)));
+    assert_eq!((json["best"]["ratio"].as_f64(), json["evaluations"].as_u64()), (Some(best.ratio), Some(100)));
+    let point = json["best"]["case"]["test"][0].as_array().unwrap();
+    let point: Vec<f64> = point.iter().map(|x| x.as_f64().unwrap()).collect();
+    assert_eq!(point, best.case.test.point(0));
+    // Another number of threads, and a budget in seconds, which ends with the first round.
+    assert_eq!(place.json(&format!("{words} --threads 1"))["best"], json["best"]);
+    let text = place.succeed("falsify --bound D6 --budget 1e-9");
+    assert!(text.contains("256 evaluations (0 failed)") && text.ends_with("not violated\n"), "{text}");
+}
+
+#[test]
+fn every_statement_of_the_registry_is_listed() {
+    let place = Place::empty();
+    let (text, json) = (place.succeed("falsify --list"), place.json("falsify --list"));
+    let ids: Vec<&str> = registry::entries().iter().map(registry::Entry::id).collect();
+    let words = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    assert_eq!(text.lines().filter_map(words).collect::<Vec<_>>(), ids);
+    assert_eq!(json.as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
+}
+
+#[test]
+fn tightness_writes_a_row_for_every_statement() {
+    let place = Place::empty();
+    let json = place.json("tightness --quick --out t.csv");
+    let rows = json["rows"].as_array().unwrap();
+    for entry in registry::entries() {
+        assert!(rows.iter().any(|row| row["statement"] == entry.id()), "{}", entry.id());
+    }
+    let csv = String::from_utf8(place.bytes("t.csv")).unwrap();
+    assert!(csv.starts_with("statement,setting,observed_over_bound,source\n"), "{csv}");
+    assert_eq!(csv.lines().count(), rows.len() + 1);
+    assert!(rows.iter().all(|row| row["observed_over_bound"].as_f64().unwrap() <= 1.0 + 1e-9), "{csv}");
 }

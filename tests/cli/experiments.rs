@@ -158,6 +158,47 @@ fn verify_takes_several_data_sets_and_every_option() {
     assert_eq!(written, json);
 }
 
+const CERTIFY: &str = "certify --data shifted-gauss --input-dim 100 --train-count 100 --test-count 12 --scenario a --epsilon 2 \
+                       --time 2 --time-perturbed 0.3 --failure-probability 0.1 --samples 5000 --balanced";
+
+/// The lines of the CSV file are what the JSON document says, for any number of threads, and the numbers decide.
+#[test]
+fn certify_writes_what_it_certifies() {
+    let place = Place::empty();
+    let json = place.json(&format!("{CERTIFY} --width 16384 --threads 1 --out one.csv"));
+    let table = place.succeed(&format!("{CERTIFY} --width 16384 --threads 3 --out three.csv"));
+    assert!(table.contains("sgn f = sgn g at all certified points"), "{table}");
+    assert_eq!(place.bytes("one.csv"), place.bytes("three.csv"));
+    let csv = text(&place.bytes("one.csv"));
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("index,limit_f,limit_g,error_f,error_g,certified"));
+    let mut certified = 0;
+    for (index, line) in lines.enumerate() {
+        let fields: Vec<&str> = line.split(',').collect();
+        let number = |field: usize| fields[field].parse::<f64>().unwrap();
+        assert_eq!(fields[0], index.to_string());
+        let holds =
+            number(3) < 2.0 * number(1).abs() && number(4) < 0.3 * number(2).abs() && number(1) * number(2) > 0.0;
+        assert_eq!(fields[5], holds.to_string(), "{line}");
+        assert_eq!(json["error_g"][index].as_f64(), Some(number(4)));
+        certified += usize::from(holds);
+    }
+    assert_eq!(json["certified_share"].as_f64(), Some(certified as f64 / 12.0));
+    assert!(certified > 0 && json["certified_width"].is_null() && json["target_sum"] == 0.0, "{json}");
+}
+
+#[test]
+fn certify_finds_a_width_at_which_the_share_is_reached() {
+    let place = Place::empty();
+    let json = place.json(&format!("{CERTIFY} --share 0.3"));
+    let width = json["certified_width"].as_u64().expect("a width is found");
+    assert_eq!(json["width"].as_u64(), Some(width));
+    assert!(json["certified_share_of_agreeing"].as_f64().unwrap() >= 0.3, "{json}");
+    // Another share of δ goes to the sample when only one width is looked at: no worse.
+    let fixed = place.json(&format!("{CERTIFY} --width {width}"));
+    assert!(fixed["certified_share_of_agreeing"].as_f64().unwrap() >= 0.3, "{fixed}");
+}
+
 #[test]
 fn help_names_every_option_of_the_contract() {
     let place = Place::empty();
@@ -179,6 +220,12 @@ fn help_names_every_option_of_the_contract() {
                 "--data --input-dim --train-count --train --labels --test --test-labels --scenario --epsilon {descent} \
                  --time --time-perturbed --learning-rate-perturbed --steps-perturbed --loss --slope"
             ),
+        ),
+        (
+            "certify",
+            "--data --train --labels --test --scenario --epsilon --time --time-perturbed --width --share \
+             --failure-probability --balanced --samples --test-points --slope --out"
+                .into(),
         ),
         ("verify", "--data --widths --networks --quick --out".into()),
         (

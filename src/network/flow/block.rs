@@ -1,6 +1,6 @@
 //! A block of neurons: drawing, initial products, the event loops, and what observers may look at.
 
-use super::neuron::{Events, Neuron, Workspace, integrate};
+use super::neuron::{DerivativeChange, Events, Neuron, Workspace, integrate};
 use super::sites::Sites;
 use crate::error::Result;
 use crate::linalg::{Store, multiply, norm_squared, view, view_mut};
@@ -34,6 +34,9 @@ pub struct Block<'a> {
     pub(super) events: u64,
     pub(super) sliding: u64,
     pub(super) undecided: Vec<bool>,
+    /// Per neuron: how often its lines were moved, and where its derivative changes end in the workspace's list.
+    moves: Vec<u64>,
+    changes_end: Vec<usize>,
     work: Workspace,
 }
 
@@ -61,6 +64,8 @@ impl<'a> Block<'a> {
             events: 0,
             sliding: 0,
             undecided: Vec::new(),
+            moves: Vec::new(),
+            changes_end: Vec::new(),
             work: Workspace::default(),
         }
     }
@@ -88,11 +93,16 @@ impl<'a> Block<'a> {
         }
         (self.events, self.sliding) = (0, 0);
         self.undecided.clear();
+        self.moves.clear();
+        self.changes_end.clear();
+        self.work.changes.clear();
         for index in 0..size {
             let events = self.integrate_one(index)?;
             self.events += events.count;
             self.sliding += events.sliding;
             self.undecided.push(events.undecided);
+            self.moves.push(events.count + 1);
+            self.changes_end.push(self.work.changes.len());
         }
         Ok(())
     }
@@ -174,8 +184,7 @@ impl<'a> Block<'a> {
     /// If test points are not watched.
     #[must_use]
     pub fn first_flip_test(&self, k: usize, j: usize) -> f64 {
-        assert!(self.sites.train + j < self.sites.count, "test points are not watched in this run");
-        self.first_flip[self.sites.count * k + self.sites.train + j]
+        self.first_flip[self.sites.count * k + self.watched(j)]
     }
 
     /// u of the k-th neuron at training point n, at time 0 and at time T.
@@ -200,6 +209,64 @@ impl<'a> Block<'a> {
         } else {
             self.slope.derivative(self.preactivation[self.sites.count * k + site])
         }
+    }
+
+    /// u of the k-th neuron at watched test point j, at time 0 and at time T.
+    ///
+    /// # Panics
+    /// If test points are not watched.
+    #[must_use]
+    pub fn preactivation_test(&self, k: usize, j: usize) -> (f64, f64) {
+        let site = self.watched(j);
+        (self.initial_at(k, site), self.preactivation[self.sites.count * k + site])
+    }
+
+    /// u̇/a of the k-th neuron at watched test point j at time 0.
+    ///
+    /// # Panics
+    /// If test points are not watched.
+    #[must_use]
+    pub fn initial_velocity_test(&self, k: usize, j: usize) -> f64 {
+        self.initial_velocity[self.sites.count * (k / self.multiplicity) + self.watched(j)]
+    }
+
+    /// u̇ of the k-th neuron at watched test point j at time T.
+    ///
+    /// # Panics
+    /// If test points are not watched.
+    #[must_use]
+    pub fn speed_test(&self, k: usize, j: usize) -> f64 {
+        self.velocity[self.sites.count * k + self.watched(j)]
+    }
+
+    fn watched(&self, j: usize) -> usize {
+        assert!(self.sites.train + j < self.sites.count, "test points are not watched in this run");
+        self.sites.train + j
+    }
+
+    /// w̃ = (w, b) of the k-th neuron at time 0.
+    #[must_use]
+    pub fn initial_hidden(&self, k: usize) -> &[f64] {
+        &self.initial_hidden[self.sites.stride * (k / self.multiplicity)..][..self.sites.stride]
+    }
+
+    /// How often the k-th neuron's lines were moved: once per event and once to the end.
+    #[must_use]
+    pub fn moves(&self, k: usize) -> u64 {
+        self.moves[k]
+    }
+
+    /// All changes of the k-th neuron's derivatives in the order of time. With φ'(u(0)) at the start they are its path.
+    #[must_use]
+    pub fn derivative_changes(&self, k: usize) -> &[DerivativeChange] {
+        let first = if k == 0 { 0 } else { self.changes_end[k - 1] };
+        &self.work.changes[first..self.changes_end[k]]
+    }
+
+    /// The number of training point n among the distinct ones; equal points share it.
+    #[must_use]
+    pub fn site_train(&self, n: usize) -> usize {
+        self.sites.of_train[n]
     }
 
     /// Whether the k-th neuron came to rest on a repelling kink: its path is then one of several possible ones (the one

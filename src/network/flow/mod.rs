@@ -13,11 +13,14 @@
 
 mod block;
 mod neuron;
+mod sample;
 mod sites;
 mod sliding;
 mod totals;
 
 pub use block::Block;
+pub use neuron::DerivativeChange;
+pub use sample::{Moments, PairMoments, PairSampling, Truncation};
 pub use totals::FlowOutcome;
 
 use rayon::prelude::*;
@@ -111,6 +114,8 @@ impl<'a> GradientFlow<'a> {
         self
     }
 
+    //= K1@b4690933
+    //= N2@064d315e
     /// Runs the flow.
     ///
     /// # Errors

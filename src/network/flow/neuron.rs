@@ -11,9 +11,22 @@ use crate::error::{Error, Result};
 /// Rounding allowance of a preactivation or velocity, in units of ε times the sum of the magnitudes that formed it.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
 
+/// From `time` on, φ'(u) at the training points of `site` is `derivative`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DerivativeChange {
+    /// Flow time.
+    pub time: f64,
+    /// The distinct training point, as [`Block::site_train`](super::Block::site_train) numbers them.
+    pub site: usize,
+    /// Its derivative from then on: 1, γ, or a value between them while the neuron slides.
+    pub derivative: f64,
+}
+
 /// Per-thread storage, reused from neuron to neuron.
 #[derive(Default)]
 pub(super) struct Workspace {
+    /// The derivative changes of the block's neurons, one neuron after the other.
+    pub changes: Vec<DerivativeChange>,
     /// +1 above, −1 below, 0 while sliding; one per active site.
     side: Vec<f64>,
     /// Velocities up to this size are rounding; one per active site.
@@ -50,6 +63,8 @@ pub(super) struct Neuron<'a> {
     pub first_flip: &'a mut [f64],
 }
 
+//= N2@064d315e
+//= M1@25975a58
 /// Integrates one neuron to `time`.
 ///
 /// # Errors
@@ -144,6 +159,7 @@ impl Flow<'_, '_> {
         self.now += step;
     }
 
+    //= M2@34ef9aa6
     /// Active site `n` has reached 0: it crosses, or joins the sliding set.
     fn cross(&mut self, n: usize) -> Result<()> {
         let first = &mut self.neuron.first_flip[n];
@@ -172,6 +188,7 @@ impl Flow<'_, '_> {
     /// φ'(u_n) becomes `derivative` from now on.
     fn set_derivative(&mut self, n: usize, derivative: f64) {
         let change = derivative - self.neuron.derivative[n];
+        self.work.changes.push(DerivativeChange { time: self.now, site: n, derivative });
         self.neuron.derivative[n] = derivative;
         self.neuron.integral[n] += change * (self.time - self.now);
         let factor = self.neuron.readout * self.sites.weights[n] * change;

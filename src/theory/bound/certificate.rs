@@ -24,6 +24,8 @@ impl Certificate {
     }
 }
 
+//= A1@c6921efa
+//= A2@1a0181ad
 /// Certificate given the first network, A2: "let f be any network (any width, loss, training), r̂ the perturbed inputs
 /// made from it. C = {i: e_g(z_i) + e_0(z_i) < T'|G_r̂(z_i)|, sgn G_r̂(z_i) = sgn f(z_i)}, with e_g of G2 at δ/n_z per
 /// point, e_0 = 0 for `Antisymmetric` g, else W11 with its share of δ. C is known before g is drawn, and with probability

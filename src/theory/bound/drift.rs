@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::linalg::{Store, dot, multiply_parallel, view};
 use crate::problem::finite_nonnegative;
 
+//= W5@0326e76b
 /// First bound W5 on the mean drift: "for every m, T, z: |E R(z)| ≤ β₁(z)", of order m^{−1/2}.
 ///
 /// Inputs: prepared data, the network's law (only width and readout enter), flow time T. Returns β₁ per test point, in
@@ -33,6 +34,7 @@ pub fn mean_drift_bound(geometry: &Geometry, law: NetworkLaw, time: f64) -> Resu
     }))
 }
 
+//= W6@4922f30b
 /// Bound W6 on the drift's second moment: "E R(z)² ≤ v_R(z) = (√v_P + √v_Q)²", of order m^{−1/2}.
 ///
 /// Inputs and tightness: as [`mean_drift_bound`]; observed/bound .03–.31 on small data. Cost: one N × N by N × M product.
@@ -68,6 +70,7 @@ pub fn drift_second_moment_bound(geometry: &Geometry, law: NetworkLaw, time: f64
         .collect())
 }
 
+//= W7@956c9d66
 /// True order of the mean drift, W7: "let z differ from all training points; then
 /// |E R(z)| ≤ m^{−1/2} β_self(z) + m^{−1} β_pair(z)", β_self = O(1/N).
 ///

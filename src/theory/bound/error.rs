@@ -19,7 +19,7 @@ pub enum Tail {
 
 impl Tail {
     /// How many events share the failure probability.
-    fn events(self) -> f64 {
+    pub(super) fn events(self) -> f64 {
         match self {
             Tail::Both => 2.0,
             Tail::TowardsZero => 1.0,
@@ -27,7 +27,7 @@ impl Tail {
     }
 
     /// Of the two deviations, the one that counts.
-    fn select(self, mean: f64, upper: impl FnOnce() -> f64, lower: impl FnOnce() -> f64) -> f64 {
+    pub(super) fn select(self, mean: f64, upper: impl FnOnce() -> f64, lower: impl FnOnce() -> f64) -> f64 {
         match self {
             Tail::Both => upper().max(lower()),
             Tail::TowardsZero if mean > 0.0 => lower(),
@@ -36,6 +36,7 @@ impl Tail {
     }
 }
 
+//= W4@0490361f
 /// Deviation of the initial kernel, W4: "with probability at least 1−δ: |F̂₀(z) − F(z)| ≤ e_X(z), the larger of the two
 /// tails of W2 with t = ln(2/δ), n = n_c, σ² = Var B(z), [b↓, b↑] of M3"; for [`Tail::TowardsZero`] one tail, t = ln(1/δ).
 ///
@@ -64,6 +65,8 @@ fn kernel_deviations(geometry: &Geometry, readout: ReadoutLaw, per_copy: f64, ta
     moments.zip(geometry.ranges()).map(bound).collect()
 }
 
+//= W9@747bd32e
+//= G2@29c3e467
 /// Error of the trained network, W9: "with probability at least 1−δ, for one z: |f_T(z) − f_0(z) − T F(z)| ≤ e_f(z)",
 /// gradient flow of the identity loss. With β̄ = min(β₁, β_self m^{−1/2} + β_pair m^{−1}) and t = ln(2/δ):
 /// Rademacher: "e_f = β̄ + x, x the larger of the two tails of W2 with mean TF, variance (T√Var B + √v_R)², upper end
@@ -108,6 +111,7 @@ pub fn network_error_bound(
     Ok(geometry.ranges().into_iter().enumerate().map(bound).collect())
 }
 
+//= W11@7fa4afde
 /// The network at initialisation, W11: "`Standard`, either readout: with probability at least 1 − 3e^{−t},
 /// |f_0(z)| ≤ s(z)√(2t((1+γ²)/2 + √(3(1+γ⁴)t/m) + 2t/m)). `Antisymmetric`: f_0 = 0", t = ln(3/δ).
 ///

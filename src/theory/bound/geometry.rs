@@ -8,6 +8,7 @@ use crate::linalg::{Store, multiply_parallel, norm_squared, view};
 use crate::problem::{Points, Slope, TrainingSet};
 use crate::theory::{Kernel, Predictor, cross_gram, gram, kernel_variance};
 
+//= M3@0eb36093
 /// Range of velocities M3: "for all φ ∈ `[γ,1]^N`, V↓ ≤ Σ_k C_k φ_k ≤ V↑ with V↑ = κ₊ − γκ₋, V↓ = γκ₊ − κ₋, both attained".
 ///
 /// Inputs: `signed_gram` C_k(z) = y_k(⟨x_k,z⟩+1)/N for one z. Returns (V↓, V↑), in units of function change per unit of
@@ -23,6 +24,8 @@ pub fn velocity_range(signed_gram: &[f64], slope: Slope) -> (f64, f64) {
 /// The velocities of one point: its range, parts of it, and the density of its pre-activation at 0.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Site {
+    /// ‖x‖.
+    pub norm: f64,
     /// s = ‖A(x)‖.
     pub std: f64,
     /// p = 1/(√(2π) s).
@@ -35,11 +38,24 @@ pub(super) struct Site {
 }
 
 impl Site {
-    fn new(point: &[f64], signed_gram: &[f64], slope: Slope) -> Self {
-        let std = (1.0 + norm_squared(point) / point.len() as f64).sqrt();
-        let density = 1.0 / ((2.0 * std::f64::consts::PI).sqrt() * std);
+    pub fn new(point: &[f64], signed_gram: &[f64], slope: Slope) -> Self {
+        let norm = norm_squared(point);
+        let std = (1.0 + norm / point.len() as f64).sqrt();
         let range = velocity_range(signed_gram, slope);
-        Site { std, density, range, down: (-range.0).max(0.0), up: range.1.max(0.0) }
+        let (down, up) = ((-range.0).max(0.0), range.1.max(0.0));
+        Site { norm: norm.sqrt(), std, density: density_at_zero(std), range, down, up }
+    }
+
+    /// The largest range of velocities when each of them changes by at most `change`.
+    pub fn widened(self, change: f64) -> Self {
+        let range = (self.range.0 - change, self.range.1 + change);
+        Site { range, down: (-range.0).max(0.0), up: range.1.max(0.0), ..self }
+    }
+
+    /// [b↓, b↑] of M3: the range of φ'(u)·V.
+    pub fn products(&self, slope: Slope) -> (f64, f64) {
+        let (g, (low, high)) = (slope.value(), self.range);
+        (low.min(g * low), high.max(g * high))
     }
 
     /// λ = v↑ + v↓: length of a flip window per unit of |a|·time (M4).
@@ -58,6 +74,11 @@ impl Site {
     }
 }
 
+/// p = 1/(√(2π) s): the density at 0 of a pre-activation with standard deviation s.
+pub(super) fn density_at_zero(std: f64) -> f64 {
+    1.0 / ((2.0 * std::f64::consts::PI).sqrt() * std)
+}
+
 /// A data set, its test points and a slope, prepared for the bounds of `proofs/width.md`.
 ///
 /// Equal training points are merged (their labels are summed; points whose labels cancel drop out): the bounds on the
@@ -66,6 +87,7 @@ impl Site {
 #[derive(Debug)]
 pub struct Geometry {
     pub(super) slope: Slope,
+    pub(super) input_dim: usize,
     /// The merged training points.
     pub(super) train: Vec<Site>,
     /// |Σ y|·K_nn/N of the merged points: the force of a point on itself.
@@ -89,13 +111,27 @@ impl Geometry {
     /// # Errors
     /// Test points of another dimension.
     pub fn new(set: &TrainingSet, slope: Slope, test: &Points) -> Result<Self> {
+        let (points, labels) = merge(set);
+        Self::from_merged(set, &points, &labels, slope, test)
+    }
+
+    /// As [`Geometry::new`], but equal training points stay apart: what a bound needs that is to hold for all inputs near
+    /// the given ones, because neighbours of equal points need not be equal. The other bounds hold with it too, but are
+    /// larger where points coincide.
+    ///
+    /// # Errors
+    /// As [`Geometry::new`].
+    pub fn without_merging(set: &TrainingSet, slope: Slope, test: &Points) -> Result<Self> {
+        Self::from_merged(set, set.points(), set.labels(), slope, test)
+    }
+
+    fn from_merged(set: &TrainingSet, points: &Points, labels: &[f64], slope: Slope, test: &Points) -> Result<Self> {
         set.points().same_dimension("test points", test)?;
         let limit = Predictor::identity(set, slope, 1.0)?.values(test)?;
         let variance = kernel_variance(set, slope, test, 1.0)?.into_iter().map(|v| v.max(0.0)).collect();
-        let (points, labels) = merge(set);
         let scale = 1.0 / set.count() as f64;
-        let within = signed_gram(&points, &labels, scale, &points);
-        let towards = signed_gram(&points, &labels, scale, test);
+        let within = signed_gram(points, labels, scale, points);
+        let towards = signed_gram(points, labels, scale, test);
         let sites = |at: &Points, columns: &DMatrix<f64>| -> Vec<Site> {
             let columns = columns.as_slice().par_chunks_exact(points.count());
             columns.enumerate().map(|(j, column)| Site::new(at.point(j), column, slope)).collect()
@@ -104,14 +140,15 @@ impl Geometry {
         let is_training_point = test.iter().map(|z| points.iter().any(|x| x == z)).collect();
         Ok(Geometry {
             slope,
-            train: sites(&points, &within),
+            input_dim: points.input_dim(),
+            train: sites(points, &within),
             own,
             test: sites(test, &towards),
             is_training_point,
             sizes: within.abs(),
-            angles: angles(gram(Kernel::DerivativeDual, Slope::RELU, &points)),
+            angles: angles(gram(Kernel::DerivativeDual, Slope::RELU, points)),
             test_sizes: towards.abs(),
-            test_angles: angles(cross_gram(Kernel::DerivativeDual, Slope::RELU, &points, test)),
+            test_angles: angles(cross_gram(Kernel::DerivativeDual, Slope::RELU, points, test)),
             limit,
             variance,
         })
@@ -132,16 +169,26 @@ impl Geometry {
     /// [b↓, b↑] of M3: the range of φ'(u_z)·V(z), for each test point.
     #[must_use]
     pub fn ranges(&self) -> Vec<(f64, f64)> {
-        let g = self.slope.value();
-        self.test.iter().map(|z| (z.range.0.min(g * z.range.0), z.range.1.max(g * z.range.1))).collect()
+        self.test.iter().map(|z| z.products(self.slope)).collect()
     }
 }
 
 /// Distinct points in the order of their first occurrence, with the sums of their labels; sums of 0 drop out, unless
 /// nothing else is left.
-fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
+pub(super) fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
+    let (_, mut groups) = groups(set);
+    let everything_cancels = groups.iter().all(|(_, sum)| *sum == 0.0);
+    groups.retain(|(n, sum)| *sum != 0.0 || (everything_cancels && *n == 0));
+    let indices: Vec<usize> = groups.iter().map(|(n, _)| *n).collect();
+    (set.points().select(&indices), groups.iter().map(|(_, sum)| *sum).collect())
+}
+
+/// The group of each training point, where equal points form a group; and of each group its first point and the sum of
+/// its labels.
+pub(super) fn groups(set: &TrainingSet) -> (Vec<usize>, Vec<(usize, f64)>) {
     let mut first: std::collections::HashMap<Vec<u64>, usize> = std::collections::HashMap::new();
     let mut groups: Vec<(usize, f64)> = Vec::new();
+    let mut members = Vec::with_capacity(set.count());
     for (n, (point, label)) in set.points().iter().zip(set.labels()).enumerate() {
         // Adding 0 makes −0 equal to +0, as they are as numbers.
         let key = point.iter().map(|x| (x + 0.0).to_bits()).collect();
@@ -150,15 +197,22 @@ fn merge(set: &TrainingSet) -> (Points, Vec<f64>) {
             Some((_, sum)) => *sum += label,
             None => groups.push((n, *label)),
         }
+        members.push(group);
     }
-    let everything_cancels = groups.iter().all(|(_, sum)| *sum == 0.0);
-    groups.retain(|(n, sum)| *sum != 0.0 || (everything_cancels && *n == 0));
-    let indices: Vec<usize> = groups.iter().map(|(n, _)| *n).collect();
-    (set.points().select(&indices), groups.iter().map(|(_, sum)| *sum).collect())
+    (members, groups)
+}
+
+/// C_j(z) = y_j(⟨x_j,z⟩ + 1)/N of a training set: one row per training point, one column per test point.
+///
+/// # Errors
+/// Test points of another dimension.
+pub fn signed_gram_matrix(set: &TrainingSet, test: &Points) -> Result<DMatrix<f64>> {
+    set.points().same_dimension("test points", test)?;
+    Ok(signed_gram(set.points(), set.labels(), 1.0 / set.count() as f64, test))
 }
 
 /// C_j(z) = y_j(⟨x_j,z⟩ + 1)/N: one column per z.
-fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DMatrix<f64> {
+pub(super) fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DMatrix<f64> {
     let (n, d) = (points.count(), points.input_dim());
     let mut product = DMatrix::zeros(n, test.count());
     let left = view(points.as_columns().as_slice(), d, n).transpose();
@@ -172,7 +226,7 @@ fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DM
 
 /// θ from the probability (π−θ)/(2π) that both of two pre-activations are positive; absolute error of a few ε, and
 /// exactly 0 for equal points.
-fn angles(mut both: DMatrix<f64>) -> DMatrix<f64> {
+pub(super) fn angles(mut both: DMatrix<f64>) -> DMatrix<f64> {
     use std::f64::consts::PI;
     both.iter_mut().for_each(|p| *p = (PI - 2.0 * PI * *p).max(0.0));
     both
@@ -195,6 +249,7 @@ mod tests {
         assert_close(leaky.variance(), &VARB_LEAKY, 1e-12);
     }
 
+    //= test M3@0eb36093
     #[test]
     fn corners_attain_the_range_of_velocities() {
         let slope = Slope::new(0.25).unwrap();

@@ -7,6 +7,7 @@ use crate::problem::finite_nonnegative;
 /// Golden-section steps over a range of e¹⁷ in λ: the position is found to 10⁻⁷, and the value, flat there, to 10⁻¹³.
 const STEPS: usize = 40;
 
+//= W2@49c26d12
 /// Two-point Chernoff bound W2: "let B have mean F, variance at most σ² and B ≤ b, and X = ωB with ω independent of B;
 /// P((1/n) Σ X_i − F ≥ x) ≤ e^{−t} for x = (1/λ)(t/n + ln M(λ)) − F and every λ > 0 (with 2λb < 1 if Gaussian)".
 ///
@@ -39,6 +40,7 @@ pub fn chernoff_deviation(
     Ok(chernoff(mean, variance, upper, per_copy, readout))
 }
 
+//= W3@ed3dfd0e
 /// Bernstein's bound W3: "P((1/n) Σ Y_i − EY ≥ √(2vt/n) + ct/n) ≤ e^{−t}" for E Y² ≤ v and
 /// E (Y)₊^k ≤ (k!/2) v c^{k−2}, k ≥ 3.
 ///
@@ -150,6 +152,7 @@ mod tests {
         assert!((bernstein_deviation(2.0, 3.0, 4, 16.0).unwrap() - 16.0).abs() < 1e-14);
     }
 
+    //= test W2@49c26d12
     #[test]
     fn the_exact_tail_of_the_extremal_law_lies_below_the_bound() {
         // B on {b', b} with P(b) = p: the mean of n copies exceeds F + x with an exact binomial probability.

@@ -9,6 +9,7 @@ use crate::problem::Points;
 use crate::theory::kernel::{Kernel, boundary_factors, cross_gram};
 
 impl Predictor {
+    //= P1@e5c64ecb
     /// v(x) = Σ_k c_k Φ(x, x_k) x_k, the weighted sum of training points that the paper's code takes for the limit
     /// direction; d × count, one column per point.
     ///
@@ -23,6 +24,8 @@ impl Predictor {
         Ok(self.combine(&weights))
     }
 
+    //= D8@77dec425
+    //= P1@e5c64ecb
     /// The boundary term b(x) = Σ_k c_k K_k(x) ∇_xΦ(x_k, x): the share of the neurons whose boundary sweeps over x. The
     /// summand of a training point equal to x is 0 (Φ has a symmetric kink there); d × count.
     ///
@@ -49,6 +52,7 @@ impl Predictor {
         Ok(result)
     }
 
+    //= P1@e5c64ecb
     /// ∇(f_T − f_0) = v + b at the given points, d × count. At a training point this is the limit of the network's
     /// gradient (the value function itself has a kink there).
     ///

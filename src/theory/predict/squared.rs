@@ -35,6 +35,7 @@ impl SquaredLossFlow {
         Ok(SquaredLossFlow { train: points, labels, slope, kernel, eigenvalues, eigenvectors })
     }
 
+    //= K4@e1ba67e9
     /// The predictor at a time; `initial_train` is f_0 at the training points (zero if not given).
     ///
     /// # Errors

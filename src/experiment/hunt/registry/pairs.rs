@@ -1,0 +1,94 @@
+//! Statements on pairs of vectors: D5, D6. The pair is the first training point and the test point.
+
+use super::{Entry, Kind};
+use crate::error::Result;
+use crate::experiment::hunt::case::Case;
+use crate::experiment::hunt::draw::Draw;
+use crate::experiment::hunt::measure::Observed;
+use crate::linalg::norm_squared;
+use crate::theory::Pair;
+use crate::theory::bound::rounding::rounding_factor;
+use crate::theory::bound::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
+
+pub(super) fn entries() -> Vec<Entry> {
+    vec![
+        Entry::new("D5", Kind::Certain, "the angle between augmented inputs r and r'", angle_changes, angle_bounds),
+        Entry::new(
+            "D6",
+            Kind::Certain,
+            "the distance of a/‖a‖ and b/‖b‖, and the angle of a and b",
+            unit_changes,
+            unit_bounds,
+        ),
+    ]
+}
+
+/// r, r' and the points against which their angles are compared.
+fn pair(case: &Case) -> (&[f64], &[f64]) {
+    (case.train.points().point(0), case.test.point(0))
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+}
+
+/// (distance, s, s').
+fn sizes(case: &Case) -> (f64, f64, f64) {
+    let (r, moved) = pair(case);
+    let s = |x: &[f64]| (1.0 + norm_squared(x) / x.len() as f64).sqrt();
+    (distance(r, moved), s(r), s(moved))
+}
+
+/// θ(r, r'), and |θ(r, z) − θ(r', z)| for the other training points z: all are at most α.
+fn angle_changes(case: &Case, _: &Draw) -> Result<Vec<Observed>> {
+    let (r, moved) = pair(case);
+    let direct = Pair::new(r, moved).angle();
+    let through = |z| (Pair::new(r, z).angle() - Pair::new(moved, z).angle()).abs();
+    let value = case.train.points().iter().map(through).fold(direct, f64::max);
+    let d = case.train.input_dim();
+    let (length, s, s_prime) = sizes(case);
+    // The bound's inputs have d + 6 roundings; its arcsine is steep where the pair is nearly opposite. Angles: 10⁻¹⁴
+    // relative each (tests/theory.rs), here of three numbers up to π.
+    let share = length / (d as f64).sqrt() / (s + s_prime);
+    let steep =
+        2.0 * ((share * (1.0 + rounding_factor((2 * d + 16) as f64))).min(1.0).asin() - (share.min(1.0)).asin());
+    let rest = rounding_factor((8 * d + 64) as f64) * (direct + share) + if value > direct { 6e-14 } else { 0.0 };
+    Ok(vec![Observed::Certain { value, rounding: steep + rest }])
+}
+
+fn angle_bounds(case: &Case) -> Result<Vec<f64>> {
+    let (length, s, s_prime) = sizes(case);
+    Ok(vec![angle_change_bound(length, case.train.input_dim(), s, s_prime)?])
+}
+
+/// ‖a/‖a‖ − b/‖b‖‖, and the angle of a and b where ‖a − b‖ < ‖a‖.
+fn unit_changes(case: &Case, _: &Draw) -> Result<Vec<Observed>> {
+    let (a, b) = pair(case);
+    let (norm_a, norm_b) = (norm_squared(a).sqrt(), norm_squared(b).sqrt());
+    let combine = |sign: f64| -> Vec<f64> { a.iter().zip(b).map(|(x, y)| x / norm_a + sign * y / norm_b).collect() };
+    let (difference, sum) = (norm_squared(&combine(-1.0)).sqrt(), norm_squared(&combine(1.0)).sqrt());
+    // Components of unit vectors have d + 5 roundings, ‖·‖ ≤ 1 each; so have the bounds, of size up to 2 where they bind.
+    let rounding = 8.0 * rounding_factor((a.len() + 8) as f64);
+    let angle = 2.0 * difference.atan2(sum);
+    let (e, limit) = (distance(a, b), norm_a);
+    let steep = if e < limit {
+        ((e / limit) * (1.0 + rounding_factor((2 * a.len() + 16) as f64))).min(1.0).asin() - (e / limit).asin()
+    } else {
+        0.0
+    };
+    Ok(vec![
+        Observed::Certain { value: difference, rounding },
+        Observed::Certain { value: angle, rounding: 2.0 * rounding + steep },
+    ])
+}
+
+fn unit_bounds(case: &Case) -> Result<Vec<f64>> {
+    let (a, b) = pair(case);
+    let (norm_a, norm_b) = (norm_squared(a).sqrt(), norm_squared(b).sqrt());
+    if norm_a == 0.0 || norm_b == 0.0 {
+        return Ok(Vec::new());
+    }
+    let length = distance(a, b);
+    let angle = if length < norm_a { direction_angle_bound(length, norm_a)? } else { f64::INFINITY };
+    Ok(vec![unit_vector_change_bound(length, norm_a, norm_b)?, angle])
+}
