@@ -124,6 +124,8 @@ enum PanelArgument {
     Default,
     /// The panel of the figure "offset".
     Targets,
+    /// The second panel of the figure "width": shares of certified signs.
+    Certified,
 }
 
 impl From<PanelArgument> for PanelName {

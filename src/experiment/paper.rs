@@ -3,12 +3,13 @@
 //! - [`pipeline`]: one run, step by step as the authors' code does it;
 //! - [`parameters`]: what defines a run, and the id made from it;
 //! - [`plan`]: the figures' panels as lists of runs;
-//! - [`limit`]: what the infinite-width theory says about a run;
+//! - [`limit`]: what the infinite-width theory says about a run, [`certified`]: what its bounds prove;
 //! - [`sweep`]: many runs, on all cores, within bounded memory;
 //! - [`store`]: finished runs in a line-delimited JSON file that survives being killed; merging of shards;
 //! - [`chart`]: runs as figures, [`table`] as CSV;
 //! - [`map`]: decision regions on the plane of the class means.
 
+pub mod certified;
 pub mod chart;
 pub mod limit;
 pub mod map;
@@ -96,6 +97,7 @@ mod tests {
             kernel_change_g: 0.4,
             limit_agreement: None,
             limit_cosine: Some(0.99),
+            certified_share: Some(0.125),
         };
         Record::new(parameters.clone(), Ok(merits)).unwrap()
     }

@@ -6,15 +6,16 @@
 
 use std::collections::HashMap;
 
+use super::certified::FAILURE_PROBABILITY;
 use super::pipeline::Merits;
 use super::plan::{Cell, FigureName, PanelName, PanelPlan, Plan};
 use super::store::Record;
 use crate::report::plot::{Curve, CurvePoint, Figure, Panel, Role};
 use crate::stats::quantile;
 
-/// Above this median share of neuron–point pairs that changed sides, a cell is marked: theory's powers of the width
-/// describe networks of which few neurons do.
-pub const FLIPS_MARKED: f64 = 0.1;
+/// Above this share of neuron–point pairs that changed sides, or above this relative change of a tangent kernel (medians
+/// over seeds), a cell is marked: theory describes networks of which few neurons do, and whose kernels stay.
+pub const CHANGE_MARKED: f64 = 0.1;
 
 /// Runs by id.
 pub type Records<'a> = HashMap<&'a str, &'a Record>;
@@ -89,12 +90,15 @@ impl Drawn<'_> {
         self.line(Role::Theory, colour, label, self.points(merit, |s| s.largest))
     }
 
-    /// Cells in which many neurons changed sides, in f or in g.
+    /// Cells in which f or g left the regime of which theory speaks.
     fn marks(&self, height: f64) -> Curve {
-        let flips: Merit = |m| Some(m.flip_share_f.max(m.flip_share_g));
-        let cells = self.points(flips, |s| s.mean);
-        let marked: Vec<(f64, f64)> = cells.iter().filter(|p| p.y > FLIPS_MARKED).map(|p| (p.x, height)).collect();
-        let label = format!("over {:.0} % of neuron–point pairs changed sides", 100.0 * FLIPS_MARKED);
+        let changes: [Merit; 2] =
+            [|m| Some(m.flip_share_f.max(m.flip_share_g)), |m| Some(m.kernel_change_f.max(m.kernel_change_g))];
+        let [flips, kernels] = changes.map(|merit| self.points(merit, |s| s.mean));
+        let changed = flips.iter().zip(&kernels).filter(|(a, b)| a.y.max(b.y) > CHANGE_MARKED);
+        let marked: Vec<(f64, f64)> = changed.map(|(flips, _)| (flips.x, height)).collect();
+        let percent = 100.0 * CHANGE_MARKED;
+        let label = format!("over {percent:.0} % of neuron–point pairs changed sides, or of a kernel changed");
         Curve::line(Role::Mark, None, label, &marked)
     }
 }
@@ -106,6 +110,7 @@ pub fn figure(name: FigureName, plan: &Plan, records: &Records<'_>) -> Option<Fi
     let panels: Vec<Panel> = of_figure
         .map(|panel| match name {
             FigureName::Cosine => cosine_panel(panel, records),
+            FigureName::Width if panel.panel == PanelName::Certified => certified_panel(panel, records),
             FigureName::Width => width_panel(panel, records),
             FigureName::Offset => offset_panel(panel, records),
             _ => accuracy_panel(panel, records),
@@ -170,6 +175,20 @@ fn width_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
     assemble(plan, "agreement of f and g", (0.28, 1.02), curves)
 }
 
+/// Agreement, and below it the share of points at which it was certain before g was drawn.
+fn certified_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
+    let mut curves = Vec::new();
+    for (series, name) in plan.series.iter().enumerate() {
+        let drawn = Drawn { panel: plan, records, series };
+        let label = format!("{name}: agreement, median and range over seeds");
+        curves.push(drawn.largest(series, &label, |m| Some(m.agreement)));
+        let label = format!("{name}: certified share of points (A2, δ = {FAILURE_PROBABILITY})");
+        let points = drawn.points(|m| m.certified_share, |s| s.largest);
+        curves.push(drawn.line(Role::Bound, Some(series), &label, points));
+    }
+    assemble(plan, "share of fresh points", (-0.02, 1.02), curves)
+}
+
 /// Agreement of single seeds against |Σ y'|; seeds with the same sum share a point.
 fn offset_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
     let ids = plan.cells.iter().flat_map(|cell| cell.runs.iter().flatten());
@@ -219,8 +238,8 @@ mod tests {
         let (_, plan) = setting();
         let records: Vec<Record> = plan.runs.iter().map(|run| record(&run.1)).collect();
         let figure = figure(FigureName::Width, &plan, &by_id(&records)).unwrap();
-        // The made-up records have no limit agreement: three measured curves, no theory.
-        assert_eq!(figure.panels[0].curves.len(), 3);
+        // The made-up records have no limit agreement: three measured curves, no theory; two with certificates.
+        assert_eq!(figure.panels.iter().map(|p| p.curves.len()).collect::<Vec<_>>(), [3, 4]);
         assert!(super::figure(FigureName::MnistA, &plan, &by_id(&records)).is_none());
         assert!(super::figure(FigureName::Width, &plan, &Records::new()).is_none());
     }

@@ -193,6 +193,8 @@ pub struct Merits {
     pub limit_agreement: Option<f64>,
     /// Mean |cos| of T∇F + ∇f_0 to v(x_n) for the same sample.
     pub limit_cosine: Option<f64>,
+    /// Share of test points at which the sign of g was certified when only f was known (A2), where it is computed.
+    pub certified_share: Option<f64>,
 }
 
 /// Share of points whose value has the label's sign.

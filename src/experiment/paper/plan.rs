@@ -36,7 +36,7 @@ pub enum FigureName {
     FashionB,
     /// Cosine of the perturbations to the weighted sums, for all four data sets.
     Cosine,
-    /// Agreement against width at fixed times: a figure of our own.
+    /// Agreement against width at fixed times, and the certified region: a figure of our own.
     Width,
     /// Agreement against the imbalance of the random targets, over eight times as many seeds: another one.
     Offset,
@@ -116,11 +116,13 @@ pub enum PanelName {
     Default,
     /// The sum of the random targets, of the figure about it.
     Targets,
+    /// Width after short training, where signs can be certified; of the figure about width.
+    Certified,
 }
 
 impl PanelName {
     /// All panels in order.
-    pub const ALL: [PanelName; 12] = [
+    pub const ALL: [PanelName; 13] = [
         PanelName::Dim,
         PanelName::DimLogistic,
         PanelName::Epsilon,
@@ -133,6 +135,7 @@ impl PanelName {
         PanelName::Balanced,
         PanelName::Default,
         PanelName::Targets,
+        PanelName::Certified,
     ];
 }
 

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::certified::{certified_share, has_certificate};
 use super::limit::{Context, has_twin, offset};
 use super::parameters::{DataName, Parameters};
 use super::pipeline::{Merits, Network, accuracy, sign_agreement};
@@ -18,7 +19,9 @@ use crate::data::{DataSet, Synthetic, synthetic};
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::network::{input_gradients, outputs};
+use crate::problem::TrainingSet;
 use crate::theory::initial::KEPT_BYTES;
+use crate::theory::perturbed_points;
 
 /// Fresh points on which f and g of synthetic data are compared.
 pub const FRESH_POINTS: usize = 1000;
@@ -206,6 +209,14 @@ fn second_half(context: &Context, first: &FirstHalf, run: &Parameters) -> Result
     let on_train = outputs(&g.trained.weights, recipe.slope, data.train.points())?;
     let on_test = outputs(&g.trained.weights, recipe.slope, &data.test)?;
     let twin = context.twin(run, &targets, first.f.trained.flow_time, g.trained.flow_time)?;
+    let certified_share = match twin {
+        Some(_) => {
+            let points = perturbed_points(data.train.points(), &moved, recipe.scenario)?;
+            let set = TrainingSet::new(points, targets.clone())?;
+            certified_share(run, &set, &data.test, &first.on_test, g.trained.flow_time)?
+        }
+        None => None,
+    };
     let mean_g = on_train.iter().sum::<f64>() / on_train.len() as f64;
     let centred = |values: &[f64]| values.iter().map(|v| v - mean_g).collect::<Vec<f64>>();
     let (centred_train, centred_test) = (centred(&on_train), centred(&on_test));
@@ -236,6 +247,7 @@ fn second_half(context: &Context, first: &FirstHalf, run: &Parameters) -> Result
         kernel_change_g: g.kernel_change,
         limit_agreement: twin.map(|t| t.agreement),
         limit_cosine: twin.map(|t| t.cosine),
+        certified_share,
     })
 }
 
@@ -258,7 +270,9 @@ fn bytes(run: &Parameters, twin: bool) -> f64 {
     };
     let weights = cell * m * d * 6.0 + m * n;
     let limits = if twin { cell * (7.0 * n * n + 10.0 * d * n) + KEPT_BYTES as f64 } else { cell * 2.0 * 512.0 * n };
-    fields + training + weights + limits
+    // Three N × N matrices and two towards the fresh points, besides what forms them.
+    let certificate = if twin && has_certificate(run) { cell * n * (5.0 * n + 4.0 * FRESH_POINTS as f64) } else { 0.0 };
+    fields + training + weights + limits + certificate
 }
 
 fn precision(run: &Parameters) -> f64 {

@@ -31,7 +31,7 @@ const PARAMETERS: [&str; 18] = [
 ];
 
 /// Keys of [`Merits`](super::pipeline::Merits), in order.
-const MERITS: [&str; 25] = [
+const MERITS: [&str; 26] = [
     "accuracy_f",
     "accuracy_g",
     "accuracy_f_test",
@@ -57,6 +57,7 @@ const MERITS: [&str; 25] = [
     "kernel_change_g",
     "limit_agreement",
     "limit_cosine",
+    "certified_share",
 ];
 
 /// Writes the table, whole or not at all; `seconds` by id where known.

@@ -90,7 +90,7 @@ fn axis_values(values: &[usize]) -> Vec<f64> {
 pub(super) fn panels(figure: FigureName, request: &Request) -> Result<Vec<PanelDraft>> {
     match figure {
         FigureName::Cosine => cosine(request),
-        FigureName::Width => Ok(vec![width_figure(request)]),
+        FigureName::Width => Ok(vec![width_figure(request), certified_figure(request)]),
         FigureName::Offset => Ok(vec![offset_figure(request)]),
         _ => {
             let base = base(figure, request)?;
@@ -198,6 +198,7 @@ fn title(name: PanelName, axis: Axis) -> (&'static str, &'static str) {
         PanelName::Balanced => "Balanced targets (not in the paper)",
         PanelName::Default => "Default point",
         PanelName::Targets => "Random targets",
+        PanelName::Certified => "Certified signs",
     };
     (title, x_label)
 }
@@ -268,6 +269,28 @@ fn width_figure(request: &Request) -> PanelDraft {
     }
     let title = "Agreement against width".into();
     PanelDraft { panel: PanelName::Width, title, x_label: "width m", log_x: true, series: series.into(), cells }
+}
+
+/// Agreement and certified shares against width for antisymmetric networks, longer perturbations and short training: where
+/// the proofs reach networks that can be trained.
+fn certified_figure(request: &Request) -> PanelDraft {
+    let base = parameters(DataName::ShiftedGauss, Scenario::PerturbationOnly, request.precision);
+    let widest = if request.scale == Scale::Small { 30_000 } else { 100_000 };
+    let (initialisation, steps, epsilon) = (Initialisation::Antisymmetric, 10, 0.1);
+    let mut cells = Vec::new();
+    for (series, rate) in [0.01, 0.1].into_iter().enumerate() {
+        let widths = [1000, 2000, 5000, 10_000, 30_000, 100_000].into_iter().filter(|m| *m <= widest);
+        cells.extend(widths.map(|width| Draft {
+            series,
+            x: width as f64,
+            parameters: Parameters { width, initialisation, steps, steps_perturbed: steps, epsilon, ..base.clone() },
+            rates: vec![rate],
+            rates_perturbed: vec![rate],
+        }));
+    }
+    let series = vec!["10 steps at rate 0.01", "10 steps at rate 0.1"];
+    let title = "Certified signs, antisymmetric, ε = 0.1".into();
+    PanelDraft { panel: PanelName::Certified, title, x_label: "width m", log_x: true, series, cells }
 }
 
 /// The default point of shifted Gauss (a), lr 1/1, for many seeds: what the sum of the random targets does.
