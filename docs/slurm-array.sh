@@ -9,7 +9,8 @@
 #   pertlearn merge OUT/runs-*-of-16.jsonl --out OUT/runs.jsonl
 #   pertlearn paper FIGURE [OPTION…] --out OUT --resume         # draws; there is nothing left to run
 #
-# OUT is $PERTLEARN_OUT (default pertlearn-paper), a directory that all nodes see. Number the array from 1 without gaps.
+# OUT is $PERTLEARN_OUT (default pertlearn-paper), a directory that all nodes see. Number the array from 1 without gaps. To
+# submit some tasks of it again only, say how many shards there were: PERTLEARN_SHARDS=16 sbatch --array=3,7 …
 #SBATCH --job-name=pertlearn
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -22,7 +23,6 @@ set -euo pipefail
 
 out=${PERTLEARN_OUT:-pertlearn-paper}
 program=${PERTLEARN:-pertlearn}
-# SLURM_ARRAY_TASK_COUNT tasks, numbered from 1.
-shard=$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT
+shard=$SLURM_ARRAY_TASK_ID/${PERTLEARN_SHARDS:-$SLURM_ARRAY_TASK_COUNT}
 
 exec "$program" paper "$@" --out "$out" --shard "$shard" --resume --threads "${SLURM_CPUS_PER_TASK:-1}"

@@ -288,7 +288,8 @@ fn every_step_agrees_with_a_plain_implementation_from_given_weights() {
 }
 
 /// With the identity loss the plateau rule strikes where neurons swing: two nearly equal points with opposite labels and
-/// a huge learning rate. Swinging amplifies rounding errors, so only double precision is followed, to 10⁻⁸.
+/// a huge learning rate, until they are all inactive (γ = 0). Swinging amplifies rounding errors: double precision is
+/// followed to 10⁻⁸ everywhere, single precision where the rule struck.
 #[test]
 fn plateau_reductions_of_the_identity_loss_are_followed_step_by_step() {
     let points = perturbation_learning::problem::Points::from_rows("x", 2, 1, vec![1.0, 1.2]).unwrap();
@@ -311,7 +312,12 @@ fn plateau_reductions_of_the_identity_loss_are_followed_step_by_step() {
         let plain = train(&recipe, schedule, &Plain::of(&neurons.weights()), &rows, data.labels());
         let found = recipe.train_f(&neurons, &data).unwrap();
         same_steps(&format!("seed {seed}, γ={slope}"), &plain, &found, 1e-8);
-        reduced += usize::from(plain.rates[99] < 30.0);
+        if plain.rates[99] < 30.0 {
+            // The neurons died, and nothing is amplified any more: single precision is followed too.
+            let single = Recipe { precision: Precision::F32, ..recipe }.train_f(&neurons, &data).unwrap();
+            same_steps(&format!("seed {seed}, γ={slope}, f32"), &plain, &single, 100.0 * f64::from(f32::EPSILON));
+            reduced += 1;
+        }
     }
     assert!(reduced >= 3, "the plateau rule struck in {reduced} of 80 trainings only");
     say(format_args!(

@@ -1,6 +1,6 @@
 //! The initial network of infinite width: f_0 and its input gradient together, sampled from their joint Gaussian law.
 //!
-//! By K6 f_0 tends to a centred Gaussian process with covariance Σ; covariances with its gradients are derivatives of Σ.
+//! By K9 f_0 and ∇f_0 tend to a centred Gaussian process; its covariances are derivatives of the covariance Σ of f_0.
 //! With p = s(x)², q = s(z)², c = 1 + ⟨x,z⟩/d, D = pq − c², h = (1−γ)²/2π and Φ the derivative dual:
 //! - E f_0(x) f_0(z) = Σ(x, z);
 //! - E ∇f_0(x) f_0(z) = Φ z/d + h √D x/(pd);
@@ -88,7 +88,8 @@ impl<'a> InitialProcess<'a> {
         self.value_count() + self.gradients.as_ref().map_or(0, |part| part.at.as_columns().len())
     }
 
-    /// C·(values, gradients) for the joint covariance C; vectors hold f_0 first, then ∇f_0 point after point.
+    //= K9@ecf9330b
+    /// C·(values, gradients) for the joint covariance C of K9; vectors hold f_0 first, then ∇f_0 point after point.
     ///
     /// # Panics
     /// If the vector has another length than M + dN.
@@ -106,7 +107,8 @@ impl<'a> InitialProcess<'a> {
         result
     }
 
-    /// Sample number `index` of the streams.
+    //= K9@ecf9330b
+    /// Sample number `index` of the streams, of the law K9.
     ///
     /// # Errors
     /// More than 400 Lanczos steps for a relative error of [`SAMPLE_TOLERANCE`].
@@ -359,6 +361,7 @@ mod tests {
         x
     }
 
+    //= test K9@ecf9330b
     #[test]
     fn covariances_of_gradients_are_derivatives_of_the_covariance() {
         let (at, test) = (points(4, 0.3), points(3, 2.0));

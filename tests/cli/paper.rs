@@ -1,6 +1,6 @@
 //! `paper` and `merge`: storing, resuming after `kill -9`, sharding.
 
-use crate::place::{Place, text};
+use crate::place::{Place, idx_images, idx_labels, text};
 
 /// A sweep of a second: 2 seeds of the panel of g's steps, 20 runs.
 const TINY: &str = "paper shifted-gauss-b --panel steps-g --seeds 2 --without-theory";
@@ -71,6 +71,31 @@ fn a_killed_sweep_loses_at_most_the_runs_in_flight() {
     let table = place.succeed(&format!("{words} --out killed --resume"));
     assert!(table.contains(&format!("20 runs, {} of them finished", before - 1)), "{table}");
     assert_eq!(sorted(&place, "killed/runs.jsonl"), sorted(&place, "whole/runs.jsonl"));
+}
+
+#[test]
+fn full_image_sets_are_read_from_a_directory() {
+    let place = Place::empty();
+    std::fs::create_dir_all(place.path("sets/mnist")).unwrap();
+    // Eight training and four test images of 2 × 2 pixels; digit 7 belongs to neither class.
+    let pixels: Vec<u8> = (0..32).map(|i| (37 * i % 251) as u8).collect();
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(place.path(&format!("sets/mnist/{name}")), bytes).unwrap();
+    write("train-images-idx3-ubyte", idx_images(8, 2, &pixels));
+    write("train-labels-idx1-ubyte", idx_labels(&[1, 2, 7, 1, 2, 1, 1, 2]));
+    write("t10k-images-idx3-ubyte", idx_images(4, 2, &pixels[16..]));
+    write("t10k-labels-idx1-ubyte", idx_labels(&[2, 1, 1, 2]));
+    let words = "paper mnist-a --panel default --seeds 1 --scale full --only-grid --data-dir sets --out o";
+    assert!(place.succeed(words).contains("4 runs, 0 of them finished"));
+    let table = text(&place.bytes("o/runs.csv"));
+    let mut lines = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().unwrap();
+    let column = |name: &str| names.iter().position(|n| *n == name).unwrap();
+    let rows: Vec<Vec<&str>> = lines.collect();
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        assert_eq!((row[column("input_dim")], row[column("train_count")], row[column("data")]), ("4", "7", "mnist"));
+        assert_eq!(row[column("data_digest")].len(), 16);
+    }
 }
 
 #[test]
