@@ -32,8 +32,8 @@ use perturbation_learning::Result;
 use perturbation_learning::data::{DataSet, Synthetic, mnist, synthetic};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{
-    Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, adversarial_perturbations, input_gradients,
-    outputs,
+    Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, adversarial_perturbations, empirical_ntk,
+    input_gradients, outputs,
 };
 use perturbation_learning::problem::{Scenario, Slope, TrainingSet};
 use perturbation_learning::random::{Streams, random_signs};
@@ -97,6 +97,17 @@ fn kernel(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The empirical tangent kernel of a wide network on few points.
+fn tangent(criterion: &mut Criterion) {
+    let mut group = group(criterion, "tangent", 3);
+    let width = sized(10_000, 200);
+    let (data, weights) = (shifted(100, sized(200, 20), 1), neurons(100, width, "f").weights());
+    group.bench_function(format!("empirical NTK N={} d=100 m={width}", data.train.count()), |b| {
+        b.iter(|| empirical_ntk(black_box(&weights), Slope::RELU, data.train.points()).expect("points of one space"));
+    });
+    group.finish();
+}
+
 /// The eigendecomposition behind the squared loss (the kernel matrix, d = 20, is a hundredth of it).
 fn eigen(criterion: &mut Criterion) {
     let mut group = group(criterion, "eigen", 5);
@@ -108,44 +119,83 @@ fn eigen(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One run of the reference experiment on the shifted Gaussian set: train f, perturb, train g, evaluate at 1000 points.
-fn pipeline(data: &DataSet, descent: Descent, loss: StandardLoss, width: usize) -> Result<Vec<f64>> {
-    let points = data.train.points();
-    let d = points.input_dim();
-    let f = descent.train(&neurons(d, width, "f"), Slope::RELU, &data.train, &loss)?;
-    let targets = random_signs(&Streams::new(1, "targets"), points.count());
-    let gradients = input_gradients(&f.weights, Slope::RELU, points)?;
-    let values = outputs(&f.weights, Slope::RELU, points)?;
-    let steps = adversarial_perturbations(&gradients, &values, &targets, &loss, 0.01)?;
-    let perturbed = TrainingSet::new(perturbed_points(points, &steps, Scenario::PerturbationOnly)?, targets)?;
-    let g = descent.train(&neurons(d, width, "g"), Slope::RELU, &perturbed, &loss)?;
-    let mut evaluated = outputs(&g.weights, Slope::RELU, points)?;
-    evaluated.extend(outputs(&f.weights, Slope::RELU, &data.test)?);
-    evaluated.extend(outputs(&g.weights, Slope::RELU, &data.test)?);
-    Ok(evaluated)
+/// One run of the reference experiment: train f, perturb, train g, evaluate both.
+struct Pipeline {
+    name: &'static str,
+    data: DataSet,
+    loss: StandardLoss,
+    width: usize,
+    steps: usize,
+    scenario: Scenario,
+    epsilon: f64,
 }
 
-/// Gradient descent as the reference experiments run it: shifted Gaussian set, d = 100, N = 1000, learning rate 1,
-/// momentum 0.9, plateau rule.
+impl Pipeline {
+    /// The shifted Gaussian set, d = 100, N = 1000, scenario a.
+    fn shifted(name: &'static str, loss: StandardLoss, width: usize, steps: usize) -> Self {
+        let data = shifted(100, sized(1000, 100), sized(1000, 10));
+        Pipeline { name, data, loss, width, steps, scenario: Scenario::PerturbationOnly, epsilon: 0.01 }
+    }
+
+    /// Learning rate 1, momentum 0.9, plateau rule.
+    fn run(&self, precision: Precision) -> Result<Vec<f64>> {
+        let descent = Descent::new(1.0, self.steps)?.with_momentum(0.9)?.with_plateau(true).with_precision(precision);
+        let points = self.data.train.points();
+        let d = points.input_dim();
+        let f = descent.train(&neurons(d, self.width, "f"), Slope::RELU, &self.data.train, &self.loss)?;
+        let targets = random_signs(&Streams::new(1, "targets"), points.count());
+        let gradients = input_gradients(&f.weights, Slope::RELU, points)?;
+        let values = outputs(&f.weights, Slope::RELU, points)?;
+        let moves = adversarial_perturbations(&gradients, &values, &targets, &self.loss, self.epsilon)?;
+        let perturbed = TrainingSet::new(perturbed_points(points, &moves, self.scenario)?, targets)?;
+        let g = descent.train(&neurons(d, self.width, "g"), Slope::RELU, &perturbed, &self.loss)?;
+        let mut evaluated = outputs(&g.weights, Slope::RELU, points)?;
+        evaluated.extend(outputs(&f.weights, Slope::RELU, &self.data.test)?);
+        evaluated.extend(outputs(&g.weights, Slope::RELU, &self.data.test)?);
+        Ok(evaluated)
+    }
+}
+
+/// Gradient descent as the reference experiments run it.
 fn descent(criterion: &mut Criterion) {
     let mut group = group(criterion, "descent", 5);
-    let data = shifted(100, sized(1000, 100), 1000);
     let rows = [
-        ("identity m=100 1000+1000", StandardLoss::Identity, 100, sized(1000, 10)),
-        ("logistic m=100 1000+1000", StandardLoss::Logistic, 100, sized(1000, 10)),
-        ("identity m=10000 100+100", StandardLoss::Identity, sized(10_000, 100), sized(100, 10)),
+        Pipeline::shifted("identity m=100 1000+1000", StandardLoss::Identity, 100, sized(1000, 10)),
+        Pipeline::shifted("logistic m=100 1000+1000", StandardLoss::Logistic, 100, sized(1000, 10)),
+        Pipeline::shifted("identity m=10000 100+100", StandardLoss::Identity, sized(10_000, 100), sized(100, 10)),
     ];
-    for (name, loss, width, steps) in rows {
+    for row in &rows {
         for precision in [Precision::F64, Precision::F32] {
-            let descent = Descent::new(1.0, steps).and_then(|d| d.with_momentum(0.9)).expect("valid");
-            let descent = descent.with_plateau(true).with_precision(precision);
-            group.bench_function(BenchmarkId::new(name, format!("{precision:?}")), |b| {
-                b.iter(|| pipeline(&data, descent, loss, width).expect("a finite run"));
+            group.bench_function(BenchmarkId::new(row.name, format!("{precision:?}")), |b| {
+                b.iter(|| row.run(precision).expect("a finite run"));
             });
         }
     }
     group.finish();
 }
 
-criterion_group!(benches, flow, kernel, eigen, descent);
+/// The larger settings, which take seconds to minutes: only when they are asked for by name
+/// (`cargo bench --bench timing -- large`).
+fn large(criterion: &mut Criterion) {
+    if !quick() && !std::env::args().any(|argument| argument.contains("large")) {
+        return;
+    }
+    let mut group = group(criterion, "large", 5);
+    let steps = sized(1000, 10);
+    let wide = Pipeline::shifted("identity m=100000 100+100", StandardLoss::Identity, sized(100_000, 600), steps / 10);
+    let data = shifted(sized(1000, 30), sized(10_000, 100), sized(1000, 10));
+    let (loss, scenario) = (StandardLoss::Identity, Scenario::OnImage);
+    let name = "shifted (b) d=1000 m=100 N=10000 1000+1000";
+    let image = Pipeline { name, data, loss, width: 100, steps, scenario, epsilon: 0.31 };
+    let gauss = |d, n| synthetic(Synthetic::Gauss, d, n, sized(1000, 10), 1).expect("a valid set");
+    let (name, scenario) = ("gauss (a) d=1000 m=1000 N=2000 1000+1000", Scenario::PerturbationOnly);
+    let data = gauss(sized(1000, 30), sized(2000, 40));
+    let noise = Pipeline { name, data, loss, width: sized(1000, 20), steps, scenario, epsilon: 0.031 };
+    for row in [wide, image, noise] {
+        group.bench_function(row.name, |b| b.iter(|| row.run(Precision::F64).expect("a finite run")));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, flow, kernel, tangent, eigen, descent, large);
 criterion_main!(benches);

@@ -55,6 +55,50 @@ pub(crate) fn multiply_parallel(dst: &mut [f64], store: Store, alpha: f64, lhs: 
     });
 }
 
+/// The first `cols` columns of XᵀX, count × cols, for X = `columns` (stride × count): on and below the diagonal by products
+/// on all threads, above it mirrored.
+pub(crate) fn gram_columns(columns: &[f64], stride: usize, cols: usize) -> Vec<f64> {
+    let count = columns.len() / stride;
+    let all = view(columns, stride, count);
+    let mut gram = vec![0.0; count * cols];
+    if gram.is_empty() {
+        return gram;
+    }
+    gram.par_chunks_mut(count * PANEL).enumerate().for_each(|(panel, part)| {
+        let (first, cols) = (panel * PANEL, part.len() / count);
+        let (lhs, rhs) = (all.subcols(first, count - first).transpose(), all.subcols(first, cols));
+        multiply(view_mut(part, count, cols).subrows_mut(first, count - first), Store::Replace, 1.0, lhs, rhs);
+    });
+    mirror_lower(&mut gram, count, 0, cols);
+    gram
+}
+
+/// Copies the part below the diagonal of columns `first .. end` of a matrix with `count` rows to the part above it.
+/// `matrix` holds those columns.
+pub(crate) fn mirror_lower(matrix: &mut [f64], count: usize, first: usize, end: usize) {
+    if end - first <= PANEL {
+        for col in first..end {
+            for row in first..col {
+                matrix[(col - first) * count + row] = matrix[(row - first) * count + col];
+            }
+        }
+        return;
+    }
+    let middle = first + (end - first) / 2;
+    let (left, right) = matrix.split_at_mut((middle - first) * count);
+    let source = &*left;
+    right.par_chunks_mut(count * 16).enumerate().for_each(|(chunk, columns)| {
+        let first_col = middle + chunk * 16;
+        for row in first..middle {
+            let from = &source[(row - first) * count + first_col..][..columns.len() / count];
+            for (offset, value) in from.iter().enumerate() {
+                columns[offset * count + row] = *value;
+            }
+        }
+    });
+    rayon::join(|| mirror_lower(left, count, first, middle), || mirror_lower(right, count, middle, end));
+}
+
 /// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix, of which the lower triangle is read.
 ///
 /// The work is split for a fixed number of threads, so that the last bits do not depend on how many there are.
@@ -82,6 +126,58 @@ pub(crate) fn symmetric_eigen(matrix: &DMatrix<f64>) -> Result<(Vec<f64>, DMatri
     )
     .map_err(|e| Error::Numerical { routine: "symmetric eigendecomposition", reason: format!("{e:?}") })?;
     Ok((values, vectors))
+}
+
+/// A·x for a symmetric n × n matrix, of which the lower triangle (diagonal included) is read, once: half the memory
+/// traffic of a general product, which is what it costs. Split into panels of columns for all threads; the panels' sums
+/// are added in order.
+pub(crate) fn symmetric_times(matrix: &[f64], x: &[f64]) -> Vec<f64> {
+    let n = x.len();
+    assert_eq!(matrix.len(), n * n, "a square matrix");
+    // Panels of about equal area, at most sixteen: column j has n − j entries.
+    let panels = n.div_ceil(64).min(16);
+    let end = |panel: usize| n - (n as f64 * ((panels - panel) as f64 / panels as f64).sqrt()) as usize;
+    let partial: Vec<Vec<f64>> = (0..panels)
+        .into_par_iter()
+        .map(|panel| {
+            let (first, end) = (end(panel), end(panel + 1));
+            let mut sums = vec![0.0; n - first];
+            for col in first..end {
+                let below = &matrix[col * n + col + 1..(col + 1) * n];
+                let (own, rest) = sums[col - first..].split_first_mut().expect("a row for each column");
+                *own += matrix[col * n + col] * x[col] + add_and_dot(below, x[col], &x[col + 1..], rest);
+            }
+            sums
+        })
+        .collect();
+    let mut product = vec![0.0; n];
+    for sums in partial {
+        let first = n - sums.len();
+        product[first..].iter_mut().zip(&sums).for_each(|(y, s)| *y += s);
+    }
+    product
+}
+
+/// y += factor·column; returns ⟨column, x⟩.
+#[multiversion::multiversion(targets("x86_64+avx512f+fma", "x86_64+avx2+fma"))]
+fn add_and_dot(column: &[f64], factor: f64, x: &[f64], y: &mut [f64]) -> f64 {
+    const LANES: usize = 16;
+    let mut sums = [0.0; LANES];
+    let split = column.len() - column.len() % LANES;
+    let ((head, tail), (x_head, x_tail), (y_head, y_tail)) =
+        (column.split_at(split), x.split_at(split), y.split_at_mut(split));
+    for ((k, x), y) in head.chunks_exact(LANES).zip(x_head.chunks_exact(LANES)).zip(y_head.chunks_exact_mut(LANES)) {
+        for lane in 0..LANES {
+            sums[lane] += k[lane] * x[lane];
+            y[lane] += factor * k[lane];
+        }
+    }
+    let mut last = 0.0;
+    for ((k, x), y) in tail.iter().zip(x_tail).zip(y_tail) {
+        last += k * x;
+        *y += factor * k;
+    }
+    sums.iter().sum::<f64>() + last
 }
 
 /// ⟨a, b⟩ with sixteen running sums, in a fixed order.
@@ -131,6 +227,37 @@ mod tests {
                 let exact: f64 = (0..inner).map(|k| lhs[k * rows + r] * rhs[c * inner + k]).sum();
                 // A product of inner dimension 5 errs by at most (5+2)ε Σ|·| ≤ 7ε·5·2, plus one rounding of the result.
                 assert!((dst[c * rows + r] - (1.0 + 2.0 * exact)).abs() <= 100.0 * f64::EPSILON);
+            }
+        }
+    }
+
+    #[test]
+    fn gram_columns_hold_all_inner_products() {
+        let (stride, count) = (3, 300);
+        let columns: Vec<f64> = (0..stride * count).map(|i| (i as f64 * 0.7).sin()).collect();
+        for cols in [0, 1, 128, 290, 300] {
+            let gram = gram_columns(&columns, stride, cols);
+            assert_eq!(gram.len(), count * cols);
+            for (col, values) in gram.chunks_exact(count).enumerate() {
+                for (row, value) in values.iter().enumerate() {
+                    let exact: f64 = (0..stride).map(|k| columns[row * stride + k] * columns[col * stride + k]).sum();
+                    assert!((value - exact).abs() <= 6.0 * f64::EPSILON);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn symmetric_times_agrees_with_the_plain_sum_and_reads_one_triangle() {
+        for n in [1, 2, 63, 64, 65, 300] {
+            let entry = |row: usize, col: usize| ((row * col) as f64 * 0.3 + (row + col) as f64).sin();
+            let lower: Vec<f64> =
+                (0..n * n).map(|i| if i % n >= i / n { entry(i % n, i / n) } else { f64::NAN }).collect();
+            let x: Vec<f64> = (0..n).map(|i| (i as f64 * 0.9).cos()).collect();
+            let product = symmetric_times(&lower, &x);
+            for (row, found) in product.iter().enumerate() {
+                let exact: f64 = (0..n).map(|col| entry(row, col) * x[col]).sum();
+                assert!((found - exact).abs() <= 2.0 * (n * n) as f64 * f64::EPSILON, "{n}: {found} {exact}");
             }
         }
     }

@@ -2,6 +2,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/builds.rs"]
+mod builds;
 #[path = "cli/contract.rs"]
 mod contract;
 #[path = "cli/experiments.rs"]

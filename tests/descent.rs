@@ -4,13 +4,15 @@ use nalgebra::DMatrix;
 use perturbation_learning::error::Error;
 use perturbation_learning::loss::{Loss, StandardLoss};
 use perturbation_learning::network::{
-    Descent, GradientFlow, Initialisation, Neurons, Plateau, Precision, Readout, Trained, Weights, initial_gradients,
-    input_gradients, outputs, outputs_streamed,
+    Descent, GradientFlow, Initialisation, Neurons, Plateau, Precision, Readout, Trained, Weights, empirical_ntk,
+    initial_gradients, input_gradients, outputs, outputs_streamed,
 };
 use perturbation_learning::problem::{Points, Slope, TrainingSet};
 use perturbation_learning::random::Streams;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
+
+mod common;
 
 fn gaussian_set(seed: u64, count: usize, dim: usize) -> TrainingSet {
     let mut rng = Streams::new(seed, "descent test data").stream(0);
@@ -168,6 +170,12 @@ fn the_optimistic_schedule_corrects_itself() {
         let (_, losses, rates) = plain(&recipe, &neurons.weights(), &train, &StandardLoss::Identity);
         let found = run(&recipe, Precision::F64, &neurons, &train, &StandardLoss::Identity);
         assert_eq!(rates, found.learning_rates, "seed {seed}");
+        // The rates are what the rule makes of the very losses that are reported, whatever was run before.
+        let (mut rule, mut rate) = (Plateau::default(), recipe.rate);
+        for (step, loss) in found.losses.iter().enumerate() {
+            assert_eq!(found.learning_rates[step], rate, "seed {seed}, step {step}");
+            rate = rule.step(*loss, rate);
+        }
         reduced += usize::from(rates[99] < recipe.rate);
         assert!(losses.iter().zip(&found.losses).all(|(a, b)| (a - b).abs() <= 1e-8 * (1.0 + a.abs())), "seed {seed}");
     }
@@ -184,6 +192,79 @@ fn many_sign_changes_do_not_let_the_fast_route_drift() {
     let dense = run(&recipe, Precision::F64, &neurons, &train, &Disguised);
     let error = distance(dense.weights.hidden(), fast.weights.hidden());
     assert!(error <= (recipe.steps * train.count()) as f64 * f64::EPSILON, "{error:e}");
+}
+
+/// Data of the two kinds that the fast route treats most differently: points for which a few signs change at a time, and
+/// tiny points, for which a neuron changes all its signs at once when its bias does.
+fn regimes() -> Vec<(&'static str, TrainingSet)> {
+    let set = gaussian_set(11, 150, 6);
+    let tiny = set.points().as_columns() * 1e-3;
+    let tiny = Points::from_columns("tiny", tiny).unwrap();
+    let wide = gaussian_set(12, 90, 130);
+    // Every point three times, with labels that contradict each other.
+    let thrice = set.points().select(&(0..150).map(|n| n % 50).collect::<Vec<_>>());
+    vec![
+        ("tiny", TrainingSet::new(tiny, set.labels().to_vec()).unwrap()),
+        ("thrice", TrainingSet::new(thrice, set.labels().to_vec()).unwrap()),
+        ("narrow", set),
+        ("wide", wide),
+    ]
+}
+
+/// The fast route against dense products in every regime: few and many sign changes, long stretches without any, all at
+/// once; with and without momentum, γ > 0, reductions of the rate.
+#[test]
+fn the_fast_route_agrees_with_dense_products_in_every_regime() {
+    let (mut compared, mut worst) = (0, 0.0_f64);
+    for (name, train) in regimes() {
+        for (slope, momentum, rate, width) in
+            [(0.0, 0.9, 1.0, 11), (0.0, 0.0, 5.0, 1), (0.4, 0.9, 0.01, 20), (0.0, 0.5, 60.0, 11)]
+        {
+            let recipe = Recipe { slope, rate, steps: 150, momentum, plateau: true };
+            let neurons = draw(train.input_dim(), width);
+            let fast = run(&recipe, Precision::F64, &neurons, &train, &StandardLoss::Identity);
+            let dense = run(&recipe, Precision::F64, &neurons, &train, &Disguised);
+            let what = format!("{name} γ={slope} β={momentum} η={rate}");
+            let bound = (recipe.steps * train.count()) as f64 * f64::EPSILON;
+            let error = distance(dense.weights.hidden(), fast.weights.hidden());
+            assert!(error <= bound, "{what}: {error:e} > {bound:e}");
+            assert!(distance(&dense.losses, &fast.losses) <= bound, "{what}: losses");
+            assert_eq!(dense.learning_rates, fast.learning_rates, "{what}");
+            (compared, worst) = (compared + 1, worst.max(error));
+        }
+    }
+    common::say(format!(
+        "{compared} descents by sign changes agree with dense products to {worst:.1e} of the largest weight"
+    ));
+}
+
+/// Preactivations that are exactly zero count as above (φ'(0) = 1), whatever the sign of the zero.
+#[test]
+fn zero_preactivations_count_as_above_on_every_route() {
+    let points = Points::from_rows("x", 3, 2, vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0]).unwrap();
+    let train = TrainingSet::new(points, vec![1.0, -1.0, 1.0]).unwrap();
+    let hidden = DMatrix::from_column_slice(2, 3, &[0.0, 0.0, -0.0, -0.0, 0.0, -1.0]);
+    let weights = Weights::new(&hidden, &[0.0, -0.0, 0.0], vec![1.0, -0.5, 0.25]).unwrap();
+    let recipe = Recipe { slope: 0.25, rate: 0.5, steps: 12, momentum: 0.5, plateau: false };
+    let (hidden, losses, _) = plain(&recipe, &weights, &train, &StandardLoss::Identity);
+    for loss in [&StandardLoss::Identity as &dyn Loss, &Disguised] {
+        let found = run(&recipe, Precision::F64, &Neurons::given(weights.clone()), &train, loss);
+        assert!(distance(&hidden, found.weights.hidden()) < 1e-13, "{}", loss.name());
+        assert!(distance(&losses, &found.losses) < 1e-13, "{}", loss.name());
+    }
+}
+
+/// Neurons shared out instead of samples, and the reverse: both routes of the coupled descent.
+#[test]
+fn narrow_and_wide_coupled_descents_agree_with_the_plain_one() {
+    let train = gaussian_set(13, 20, 3);
+    let recipe = Recipe { slope: 0.1, rate: 0.3, steps: 8, momentum: 0.9, plateau: false };
+    for width in [3, 520] {
+        let neurons = draw(3, width);
+        let (weights, losses, _) = plain(&recipe, &neurons.weights(), &train, &StandardLoss::Logistic);
+        let found = run(&recipe, Precision::F64, &neurons, &train, &StandardLoss::Logistic);
+        assert!(distance(&weights, found.weights.hidden()) < 1e-13 && distance(&losses, &found.losses) < 1e-13);
+    }
 }
 
 //= test K5@5687c941
@@ -240,6 +321,37 @@ fn input_gradients_are_exact_finite_differences() {
     }
 }
 
+/// Θ from its definition: the inner products of ∂f/∂w̃, one derivative at a time.
+#[test]
+fn the_empirical_ntk_is_the_gram_matrix_of_the_weight_gradients() {
+    let set = gaussian_set(14, 70, 3);
+    let (points, slope) = (set.points(), Slope::new(0.3).unwrap());
+    for width in [1, 2500] {
+        let weights = draw(3, width).weights();
+        let kernel = empirical_ntk(&weights, slope, points).unwrap();
+        let gradient = |x: &[f64]| -> Vec<f64> {
+            let x: Vec<f64> = x.iter().copied().chain([1.0]).collect();
+            let neurons = weights.hidden().chunks(4).zip(weights.readout());
+            let factors = neurons.map(|(w, a)| {
+                let u: f64 = w.iter().zip(&x).map(|(w, x)| w * x).sum();
+                if u >= 0.0 { *a } else { 0.3 * a }
+            });
+            factors.flat_map(|factor| x.iter().map(move |x| factor * x).collect::<Vec<_>>()).collect()
+        };
+        let gradients: Vec<Vec<f64>> = points.iter().map(gradient).collect();
+        let squares: f64 = weights.readout().iter().map(|a| a * a).sum();
+        for (n, left) in gradients.iter().enumerate() {
+            for (k, right) in gradients.iter().enumerate() {
+                let exact: f64 = left.iter().zip(right).map(|(a, b)| a * b).sum();
+                let sizes = points.point(n).iter().zip(points.point(k)).map(|(a, b)| (a * b).abs()).sum::<f64>() + 1.0;
+                let bound = 2.0 * (4 * width + 7) as f64 * f64::EPSILON * sizes * squares;
+                assert!((kernel[(n, k)] - exact).abs() <= bound, "m={width} ({n}, {k})");
+            }
+        }
+    }
+    assert!(matches!(empirical_ntk(&draw(2, 4).weights(), slope, points), Err(Error::Shape { .. })));
+}
+
 #[test]
 fn streamed_and_stored_networks_agree_bit_for_bit() {
     let points = gaussian_set(8, 6, 3);
@@ -260,6 +372,9 @@ fn streamed_and_stored_networks_agree_bit_for_bit() {
 fn results_do_not_depend_on_the_number_of_threads() {
     let train = gaussian_set(9, 30, 5);
     let neurons = draw(5, 150);
+    // So many samples that threads share the tiles of the Gram matrix of all neurons.
+    let large = gaussian_set(10, 1500, 3);
+    let few = draw(3, 9);
     let run_with = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let recipe = Recipe { slope: 0.0, rate: 0.5, steps: 30, momentum: 0.9, plateau: true };
@@ -272,6 +387,11 @@ fn results_do_not_depend_on_the_number_of_threads() {
                     bits.extend(gradient.iter().map(|v| v.to_bits()));
                 }
             }
+            let recipe = Recipe { slope: 0.0, rate: 1.0, steps: 40, momentum: 0.9, plateau: false };
+            let found = run(&recipe, Precision::F64, &few, &large, &StandardLoss::Identity);
+            bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
+            let kernel = empirical_ntk(&neurons.weights(), Slope::RELU, train.points()).unwrap();
+            bits.extend(kernel.iter().map(|v| v.to_bits()));
             bits
         })
     };

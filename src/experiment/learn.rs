@@ -13,7 +13,7 @@ use crate::network::{
 };
 use crate::problem::{Horizon, Points, Scenario, Slope, TrainingSet, finite_nonnegative, finite_positive};
 use crate::random::{Streams, random_signs};
-use crate::theory::{Predictor, limit_training_set, perturbed_points};
+use crate::theory::{Predictor, limit_training_set_along, perturbed_points};
 
 /// How both networks are trained.
 #[derive(Debug, Clone, Copy)]
@@ -188,12 +188,14 @@ impl Experiment {
         let points = perturbed_points(data.train.points(), &perturbations, self.scenario)?;
         let perturbed = TrainingSet::new(points, targets.clone())?;
         let start = (self.initialisation == Initialisation::Standard).then_some(&clean.initial_gradients);
+        let (weighted_sums, boundary_terms) = clean.limit.gradient_parts(data.train.points())?;
+        let limit_gradients = &weighted_sums + boundary_terms;
+        let cosine_limit_gradient = mean_absolute_cosine(&perturbations, &limit_gradients);
+        let points = data.train.points();
         let limit_set =
-            limit_training_set(&clean.limit, data.train.points(), &targets, self.epsilon, self.scenario, start)?;
+            limit_training_set_along(limit_gradients, points, &targets, self.epsilon, self.scenario, start)?;
         let g = self.train_perturbed(&perturbed, &limit_set, data)?;
 
-        let weighted_sums = clean.limit.weighted_sum(data.train.points())?;
-        let limit_gradients = clean.limit.gradient(data.train.points())?;
         let outcome = Outcome {
             accuracy_clean: accuracy(&clean.comparison.trained_on_clean, data.train.labels()),
             accuracy_perturbed: accuracy(&g.trained_on_clean, data.train.labels()),
@@ -203,7 +205,7 @@ impl Experiment {
             agreement_limit: agreement(&clean.comparison.limit_values(), &g.limit_values()),
             agreement_limit_signal: agreement(&clean.comparison.limit_change, &g.limit_change),
             cosine_weighted_sum: mean_absolute_cosine(&perturbations, &weighted_sums),
-            cosine_limit_gradient: mean_absolute_cosine(&perturbations, &limit_gradients),
+            cosine_limit_gradient,
             deviation_f: root_mean_square(&clean.comparison.deviations()),
             deviation_g: root_mean_square(&g.deviations()),
             deviation_f_max: largest(&clean.comparison.deviations()),
@@ -313,9 +315,13 @@ impl Experiment {
             .with_plateau(plateau)
             .with_precision(precision);
         let trained = descent.train(neurons, self.slope, train, &loss)?;
-        let initial_train = outputs_streamed(neurons, self.slope, limit_set.points())?;
         let horizon = Horizon::Finite(finite_nonnegative("time", trained.flow_time)?);
-        let limit = Predictor::train(limit_set, self.slope, horizon, loss, Some(&initial_train))?;
+        // The limit of the identity loss does not depend on the initial values.
+        let initial_train = match loss {
+            StandardLoss::Identity => None,
+            _ => Some(outputs_streamed(neurons, self.slope, limit_set.points())?),
+        };
+        let limit = Predictor::train(limit_set, self.slope, horizon, loss, initial_train.as_deref())?;
         let comparison = Comparison {
             initial: outputs_streamed(neurons, self.slope, test)?,
             trained: outputs(&trained.weights, self.slope, test)?,

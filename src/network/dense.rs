@@ -60,7 +60,8 @@ pub fn initial_gradients(neurons: &Neurons, slope: Slope, points: &Points) -> Re
     Ok(DMatrix::from_vec(d, count, streamed(neurons, d * count, |w, a| block_gradients(w, a, slope, points))))
 }
 
-fn same_dimension(input_dim: usize, points: &Points) -> Result<()> {
+/// An error unless the points have the network's input dimension.
+pub(super) fn same_dimension(input_dim: usize, points: &Points) -> Result<()> {
     if points.input_dim() == input_dim {
         return Ok(());
     }
@@ -101,7 +102,7 @@ fn in_order(sums: Vec<Vec<f64>>, len: usize) -> Vec<f64> {
 }
 
 /// Preactivations of a block, count × neurons, column-major.
-fn preactivations(hidden: &[f64], points: &Points) -> Vec<f64> {
+pub(super) fn preactivations(hidden: &[f64], points: &Points) -> Vec<f64> {
     let (d, count) = points.as_columns().shape();
     let size = hidden.len() / (d + 1);
     let mut u = vec![0.0; count * size];
@@ -117,9 +118,7 @@ fn preactivations(hidden: &[f64], points: &Points) -> Vec<f64> {
 fn block_outputs(hidden: &[f64], readout: &[f64], slope: Slope, points: &Points) -> Vec<f64> {
     let u = preactivations(hidden, points);
     let mut sums = vec![0.0; points.count()];
-    for (column, a) in u.chunks_exact(points.count()).zip(readout) {
-        sums.iter_mut().zip(column).for_each(|(sum, u)| *sum += a * slope.activation(*u));
-    }
+    add_activations(&u, readout, slope.value(), &mut sums);
     sums
 }
 
@@ -127,12 +126,30 @@ fn block_gradients(hidden: &[f64], readout: &[f64], slope: Slope, points: &Point
     let (d, count) = points.as_columns().shape();
     let size = readout.len();
     let mut derivatives = preactivations(hidden, points);
-    for (column, a) in derivatives.chunks_exact_mut(count).zip(readout) {
-        column.iter_mut().for_each(|u| *u = a * slope.derivative(*u));
-    }
+    to_derivatives(&mut derivatives, readout, slope.value(), count);
     let mut sums = vec![0.0; d * count];
     let weights = view(hidden, d + 1, size).subrows(0, d);
     let derivatives = view(&derivatives, count, size).transpose();
     multiply(view_mut(&mut sums, d, count), Store::Replace, 1.0, weights, derivatives);
     sums
+}
+
+/// sums_n += Σ_i a_i φ(u_in); one column of preactivations per neuron.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma"))]
+fn add_activations(preactivations: &[f64], readout: &[f64], slope: f64, sums: &mut [f64]) {
+    for (column, a) in preactivations.chunks_exact(sums.len()).zip(readout) {
+        for (sum, u) in sums.iter_mut().zip(column) {
+            *sum += a * (if *u >= 0.0 { *u } else { slope * u });
+        }
+    }
+}
+
+/// u_in ← a_i φ'(u_in).
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma"))]
+fn to_derivatives(preactivations: &mut [f64], readout: &[f64], slope: f64, count: usize) {
+    for (column, a) in preactivations.chunks_exact_mut(count).zip(readout) {
+        for u in column {
+            *u = a * (if *u >= 0.0 { 1.0 } else { slope });
+        }
+    }
 }

@@ -10,9 +10,9 @@
 
 mod coupled;
 mod decoupled;
+mod gram;
 mod real;
-
-use rayon::prelude::*;
+mod sweep;
 
 use super::neurons::{Neurons, Weights};
 use super::plateau::Plateau;
@@ -110,8 +110,9 @@ impl Descent {
     //= K1@b4690933
     /// Trains the hidden layer of a network.
     ///
-    /// Memory: the weights three times for coupled losses plus m·N preactivations; for the identity loss the weights
-    /// once, and a Gram matrix of N² numbers.
+    /// Memory: for the identity loss the weights, 64 MiB of neurons under way, and, once it pays, a Gram matrix of N²
+    /// numbers (up to N = 23170); for other losses m·N preactivations and the weights twice (from 512 neurons) or ten
+    /// times (below).
     ///
     /// # Errors
     /// A network with another input dimension; divergence (a loss or weight that is not finite).
@@ -149,17 +150,23 @@ impl Descent {
 
     /// With the identity loss every neuron runs on its own for a given schedule of learning rates. The plateau rule
     /// needs the total loss of each step: the schedule is guessed (no reduction), run, and corrected from the first step
-    /// at which the rule decides otherwise, until it confirms itself. Each correction is final up to its step.
+    /// at which the rule decides otherwise, until it confirms itself. A decision is final once it was made: the losses
+    /// that it rests on are kept, because another schedule is run with other stretches, and its losses may differ in their
+    /// last bits even before the schedules part. So every round decides at least one more step, and the rounds end.
     fn train_decoupled<R: real::Real>(&self, neurons: &Neurons, slope: Slope, train: &TrainingSet) -> Result<Trained> {
         let problem = decoupled::Problem::<R>::new(train, slope, self.momentum);
         let mut rates = vec![self.learning_rate; self.steps];
+        let mut decided: Vec<f64> = Vec::new();
         loop {
-            let (weights, losses) = problem.run(neurons, &rates)?;
+            let (weights, mut losses) = problem.run(neurons, &rates)?;
+            losses[..decided.len()].copy_from_slice(&decided);
             let confirmed = self.schedule(&losses);
-            if confirmed == rates {
+            let Some(step) = (0..self.steps).find(|step| confirmed[*step] != rates[*step]) else {
                 let flow_time = flow_time(&rates, self.momentum);
                 return Ok(Trained { weights, losses, learning_rates: rates, flow_time });
-            }
+            };
+            losses.truncate(step);
+            decided = losses;
             rates = confirmed;
         }
     }
@@ -178,6 +185,16 @@ impl Descent {
     }
 }
 
+/// (x_n, 1), stride × count.
+fn augmented<R: real::Real>(train: &TrainingSet) -> Vec<R> {
+    let mut augmented = Vec::with_capacity(train.count() * (train.input_dim() + 1));
+    for x in train.points().iter() {
+        augmented.extend(x.iter().map(|v| R::of(*v)));
+        augmented.push(R::of(1.0));
+    }
+    augmented
+}
+
 /// D_j: how far a unit gradient at step j alone carries a weight by the end, Σ_{i ≥ j} η_i β^{i−j}.
 fn impulse_responses(rates: &[f64], momentum: f64) -> Vec<f64> {
     let mut responses = rates.to_vec();
@@ -191,12 +208,6 @@ fn impulse_responses(rates: &[f64], momentum: f64) -> Vec<f64> {
 /// How far a constant unit gradient carries a weight.
 fn flow_time(rates: &[f64], momentum: f64) -> f64 {
     impulse_responses(rates, momentum).iter().sum()
-}
-
-/// Runs a function on every block of neurons of a fixed size and returns the results in order.
-fn blocks<T: Send>(width: usize, size: usize, run: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
-    let firsts: Vec<usize> = (0..width).step_by(size).collect();
-    firsts.into_par_iter().map(|first| run(first, size.min(width - first))).collect()
 }
 
 #[cfg(test)]

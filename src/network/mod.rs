@@ -5,6 +5,7 @@
 //! - [`flow`]: exact gradient flow of the identity loss, at any width;
 //! - [`descent`]: full-batch gradient descent for every loss, as the reference experiments run it;
 //! - [`dense`]: outputs and input gradients;
+//! - [`tangent`]: the empirical tangent kernel;
 //! - [`perturb`]: adversarial perturbations against a trained network.
 
 pub mod dense;
@@ -13,6 +14,7 @@ pub mod flow;
 mod neurons;
 pub mod perturb;
 pub mod plateau;
+pub mod tangent;
 
 pub use dense::{initial_gradients, input_gradients, outputs, outputs_streamed};
 pub use descent::{Descent, Precision, Trained};
@@ -20,3 +22,4 @@ pub use flow::{FlowOutcome, GradientFlow, PreparedFlow};
 pub use neurons::{Initialisation, Neurons, Readout, Weights};
 pub use perturb::{adversarial_perturbations, guarded_perturbations};
 pub use plateau::Plateau;
+pub use tangent::empirical_ntk;

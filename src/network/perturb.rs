@@ -35,9 +35,12 @@ pub fn adversarial_perturbations(
         let count = (0..norms.len()).filter(undefined).count();
         return Err(Error::ZeroGradient { network: "trained network", index, norm: norms[index], count });
     }
-    Ok(DMatrix::from_fn(gradients.nrows(), gradients.ncols(), |row, n| {
-        epsilon * signs[n] * targets[n] * gradients[(row, n)] / norms[n]
-    }))
+    let mut perturbations = gradients.clone();
+    for (n, column) in perturbations.as_mut_slice().chunks_exact_mut(gradients.nrows()).enumerate() {
+        let (length, norm) = (epsilon * signs[n] * targets[n], norms[n]);
+        column.iter_mut().for_each(|p| *p = length * *p / norm);
+    }
+    Ok(perturbations)
 }
 
 /// The perturbations of the authors' code: as [`adversarial_perturbations`], but a norm below 10⁻¹² counts as 10⁻¹², so

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::arctangent::first_quadrant;
 use super::dual::{Pair, SERIES_LIMIT};
-use crate::linalg::{Store, multiply, norm_squared, view, view_mut};
+use crate::linalg::{Store, mirror_lower, multiply, norm_squared, view, view_mut};
 use crate::problem::{Points, Slope};
 
 /// Which closed form.
@@ -47,6 +47,8 @@ impl Kernel {
 
 /// Rows and columns of a tile: 512 KiB of results, which with both panels of points stay in the second-level cache.
 const TILE: usize = 256;
+/// Columns of one task: half a tile's, so that the last task of a triangle does not leave other threads waiting for long.
+const PANEL: usize = 128;
 
 /// Pairs with D below this share of the terms it is formed from are evaluated coordinate by coordinate.
 const NEARLY_PARALLEL: f64 = 1.0 / 64.0;
@@ -57,8 +59,8 @@ pub fn gram(kernel: Kernel, slope: Slope, x: &Points) -> DMatrix<f64> {
     let n = x.count();
     let mut matrix = DMatrix::zeros(n, n);
     let side = Side::new(x);
-    fill(kernel, slope, &side, &side, matrix.as_mut_slice(), |panel| panel / TILE);
-    mirror(matrix.as_mut_slice(), n, 0, n);
+    fill(kernel, slope, &side, &side, matrix.as_mut_slice(), |first| first / TILE);
+    mirror_lower(matrix.as_mut_slice(), n, 0, n);
     matrix
 }
 
@@ -74,39 +76,86 @@ pub fn cross_gram(kernel: Kernel, slope: Slope, x: &Points, z: &Points) -> DMatr
     matrix
 }
 
-/// Two numbers per pair that the gradient needs, each count(x) × count(z): K·(1/√D), and that times 1 + c. Pairs of equal
-/// points give 0 (the kernel has a symmetric kink there).
+/// What the gradient of a sum of kernels needs for each pair of a point of x with one of z, each count(x) × count(z).
+pub(super) struct GradientFactors {
+    /// Φ.
+    pub derivative_dual: DMatrix<f64>,
+    /// K/√D; 0 for pairs of equal points (the kernel has a symmetric kink there).
+    pub boundary: DMatrix<f64>,
+    /// `boundary`·(1 + c).
+    pub along: DMatrix<f64>,
+}
+
+/// The factors of all pairs, from one product.
 ///
 /// # Panics
 /// If the dimensions differ.
-pub(super) fn boundary_factors(x: &Points, z: &Points) -> (DMatrix<f64>, DMatrix<f64>) {
+pub(super) fn gradient_factors(slope: Slope, x: &Points, z: &Points) -> GradientFactors {
     assert_eq!(x.input_dim(), z.input_dim(), "points of one space");
     let (n, d) = (x.count(), x.input_dim());
     let (rows, cols) = (Side::new(x), Side::new(z));
-    let mut factors = DMatrix::zeros(n, z.count());
+    let mut derivative_dual = DMatrix::zeros(n, z.count());
+    let mut boundary = DMatrix::zeros(n, z.count());
     let mut along = DMatrix::zeros(n, z.count());
-    let panels = factors.as_mut_slice().par_chunks_mut(n * TILE).zip(along.as_mut_slice().par_chunks_mut(n * TILE));
-    panels.enumerate().for_each(|(panel, (factors, along))| {
-        let (first, count) = (panel * TILE, factors.len() / n);
-        let left = view(x.as_columns().as_slice(), d, n);
-        let right = view(&z.as_columns().as_slice()[first * d..][..count * d], d, count);
-        multiply(view_mut(along, n, count), Store::Replace, 1.0, left.transpose(), right);
-        for (offset, (factors, along)) in factors.chunks_exact_mut(n).zip(along.chunks_exact_mut(n)).enumerate() {
-            let norm = cols.scaled_norms[first + offset];
-            for (row, (factor, along)) in factors.iter_mut().zip(along).enumerate() {
-                let inner = *along;
-                let (_, mut sine, mut cosine, nearly_parallel) =
-                    angle_parts(rows.scaled_norms[row], norm, inner / d as f64);
-                if nearly_parallel {
-                    let pair = Pair::new(x.point(row), z.point(first + offset));
-                    (sine, cosine) = (pair.sine_part, pair.cosine_part);
+    // Panels narrower than a tile: three results and the inner products of each stay in the second-level cache.
+    let width = TILE / 8;
+    let panels = derivative_dual.as_mut_slice().par_chunks_mut(n * width);
+    let panels = panels.zip(boundary.as_mut_slice().par_chunks_mut(n * width));
+    panels.zip(along.as_mut_slice().par_chunks_mut(n * width)).enumerate().for_each(
+        |(panel, ((duals, boundary), along))| {
+            let (first, count) = (panel * width, duals.len() / n);
+            let left = view(x.as_columns().as_slice(), d, n);
+            let right = view(&z.as_columns().as_slice()[first * d..][..count * d], d, count);
+            let mut inner = vec![0.0; n * count];
+            multiply(view_mut(&mut inner, n, count), Store::Replace, 1.0, left.transpose(), right);
+            for (offset, inner) in inner.chunks_exact(n).enumerate() {
+                let (column, norm) = (offset * n..(offset + 1) * n, cols.scaled_norms[first + offset]);
+                let (duals, boundary, along) =
+                    (&mut duals[column.clone()], &mut boundary[column.clone()], &mut along[column]);
+                if gradient_column(slope.value(), d as f64, inner, &rows.scaled_norms, norm, duals, boundary, along) {
+                    for row in (0..n).filter(|row| duals[*row].is_nan()).collect::<Vec<_>>() {
+                        let pair = Pair::new(x.point(row), z.point(first + offset));
+                        let sine = pair.sine_part;
+                        duals[row] = pair.derivative_dual(slope);
+                        boundary[row] = if sine > 0.0 { (inner[row] + 1.0) / sine } else { 0.0 };
+                        along[row] = boundary[row] * pair.cosine_part;
+                    }
                 }
-                *factor = if sine > 0.0 { (inner + 1.0) / sine } else { 0.0 };
-                *along = *factor * cosine;
             }
-        }
-    });
-    (factors, along)
+        },
+    );
+    GradientFactors { derivative_dual, boundary, along }
+}
+
+/// One column of the factors; Φ is NaN, and the result true, where a pair must be evaluated coordinate by coordinate.
+#[allow(clippy::too_many_arguments)] // the columns of three results
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+fn gradient_column(
+    slope: f64,
+    d: f64,
+    inner: &[f64],
+    norms: &[f64],
+    norm: f64,
+    duals: &mut [f64],
+    boundary: &mut [f64],
+    along: &mut [f64],
+) -> bool {
+    let inverse = 1.0 / d;
+    let on_supplement = (1.0 + slope * slope) / (2.0 * PI);
+    let on_angle = 2.0 * slope / (2.0 * PI);
+    let mut marks = 0_u64;
+    for ((((inner, p), dual), boundary), along) in inner.iter().zip(norms).zip(duals).zip(boundary).zip(along) {
+        let (acute, sine, cosine, nearly_parallel) = angle_parts(*p, norm, inner * inverse);
+        let obtuse = PI - acute;
+        let angle = if cosine >= 0.0 { acute } else { obtuse };
+        let supplement = if cosine >= 0.0 { obtuse } else { acute };
+        let value = on_supplement * supplement + on_angle * angle;
+        *dual = if nearly_parallel { f64::NAN } else { value };
+        *boundary = (inner + 1.0) / sine;
+        *along = *boundary * cosine;
+        marks += u64::from(nearly_parallel);
+    }
+    marks > 0
 }
 
 /// Points with their squared norms over d.
@@ -132,8 +181,8 @@ fn fill(
     first_tile: impl Fn(usize) -> usize + Sync,
 ) {
     let (count, d) = (rows.points.count(), rows.points.input_dim());
-    out.par_chunks_mut(count * TILE).enumerate().for_each(|(panel, out)| {
-        let (first_col, panel_cols) = (panel * TILE, out.len() / count);
+    out.par_chunks_mut(count * PANEL).enumerate().for_each(|(panel, out)| {
+        let (first_col, panel_cols) = (panel * PANEL, out.len() / count);
         let right = view(&cols.points.as_columns().as_slice()[first_col * d..][..panel_cols * d], d, panel_cols);
         let mut inner = vec![0.0; TILE * panel_cols];
         for tile in first_tile(first_col)..count.div_ceil(TILE) {
@@ -238,29 +287,4 @@ fn add_products(inner: &[f64], out: &mut [f64]) {
     for (out, inner) in out.iter_mut().zip(inner) {
         *out *= inner + 1.0;
     }
-}
-
-/// Copies the lower triangle of columns `first .. end` of an n × n matrix to the upper one. `matrix` holds those columns.
-fn mirror(matrix: &mut [f64], n: usize, first: usize, end: usize) {
-    if end - first <= TILE {
-        for col in first..end {
-            for row in first..col {
-                matrix[(col - first) * n + row] = matrix[(row - first) * n + col];
-            }
-        }
-        return;
-    }
-    let middle = first + (end - first) / 2;
-    let (left, right) = matrix.split_at_mut((middle - first) * n);
-    let source = &*left;
-    right.par_chunks_mut(n * 16).enumerate().for_each(|(chunk, columns)| {
-        let first_col = middle + chunk * 16;
-        for row in first..middle {
-            let from = &source[(row - first) * n + first_col..][..columns.len() / n];
-            for (offset, value) in from.iter().enumerate() {
-                columns[offset * n + row] = *value;
-            }
-        }
-    });
-    rayon::join(|| mirror(left, n, first, middle), || mirror(right, n, middle, end));
 }

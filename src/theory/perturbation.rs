@@ -68,7 +68,21 @@ pub fn limit_training_set(
     scenario: Scenario,
     initial_gradients: Option<&DMatrix<f64>>,
 ) -> Result<TrainingSet> {
-    let mut gradients = f.gradient(points)?;
+    limit_training_set_along(f.gradient(points)?, points, targets, epsilon, scenario, initial_gradients)
+}
+
+/// The same for gradients T∇F at the points (d × N) that are already known.
+///
+/// # Errors
+/// As [`perturbations`] and [`perturbed_points`].
+pub fn limit_training_set_along(
+    mut gradients: DMatrix<f64>,
+    points: &Points,
+    targets: &[f64],
+    epsilon: f64,
+    scenario: Scenario,
+    initial_gradients: Option<&DMatrix<f64>>,
+) -> Result<TrainingSet> {
     if let Some(initial) = initial_gradients {
         gradients += initial;
     }

@@ -51,7 +51,8 @@ impl Limits {
         let (train, test) = (&setting.data.train, &setting.data.test);
         let targets = random_signs(&Streams::new(run.seed, "targets"), train.count());
         let f = Predictor::identity(train, run.slope, setting.time)?;
-        let gradients = f.gradient(train.points())?;
+        let (weighted_sums, boundary_terms) = f.gradient_parts(train.points())?;
+        let gradients = &weighted_sums + boundary_terms;
         let limit_of = |scenario| -> Result<Vec<f64>> {
             let steps = perturbations(&gradients, &targets, setting.epsilon(scenario))?;
             let points = perturbed_points(train.points(), &steps, scenario)?;
@@ -68,7 +69,7 @@ impl Limits {
         let variance = kernel_variance(train, run.slope, &at, fourth_moment)?;
         Ok(Limits {
             change_f: f.values(test)?,
-            weighted_sums: f.weighted_sum(train.points())?,
+            weighted_sums,
             change_g: [limit_of(SCENARIOS[0])?, limit_of(SCENARIOS[1])?],
             gradients,
             variance_at,

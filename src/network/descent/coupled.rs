@@ -1,10 +1,12 @@
-//! Descent with any loss: two matrix products per step and block of neurons.
+//! Descent with any loss: two matrix products per step, 4mN(d+1) floating-point operations.
 //!
-//! Per step 4mN(d+1) floating-point operations. The forward product of all blocks comes first (its sum gives the
-//! outputs, hence the forces of the loss), then the backward product of each block with its update.
+//! The outputs need all neurons before the first force is known. Two routes, by the width:
+//! - narrow networks (`by_samples`): each task takes some samples through the whole step, forward product, forces and
+//!   backward product, while their preactivations are in the cache; the gradients are then added in order;
+//! - wide ones (`by_neurons`): each task takes some neurons, first forward, then (all outputs added) backward.
 
-use faer::{MatMut, MatRef};
-use rayon::prelude::*;
+mod by_neurons;
+mod by_samples;
 
 use super::real::Real;
 use super::{Descent, Trained, flow_time};
@@ -14,17 +16,45 @@ use crate::network::neurons::Weights;
 use crate::network::plateau::Plateau;
 use crate::problem::{Slope, TrainingSet};
 
-/// A block of neurons with its momentum and its preactivations of the last forward product.
-struct Block<R> {
-    weights: Vec<R>,
-    velocity: Vec<R>,
-    readout: Vec<R>,
-    preactivations: Vec<R>,
+/// Width from which the neurons are shared out, not the samples: gradients of all neurons for each task would no longer
+/// fit the second-level cache.
+const WIDE: usize = 512;
+
+/// What a step needs apart from the state.
+struct Step<'a, R> {
+    /// (x_n, 1), stride × count.
+    augmented: &'a [R],
+    labels: &'a [f64],
+    loss: &'a dyn Loss,
+    slope: R,
+    momentum: R,
 }
 
-/// Neurons per block, a function of the width alone: enough blocks to share, enough neurons for efficient products.
-fn block_size(width: usize) -> usize {
-    width.div_ceil(8).clamp(16, 256)
+impl<R: Real> Step<'_, R> {
+    fn count(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Turns outputs of samples from `first` on into forces y_n g(y_n f_n)/N; returns Σ ℓ.
+    fn forces(&self, first: usize, outputs: &[f64], forces: &mut [R]) -> f64 {
+        let mut sum = 0.0;
+        for ((output, y), force) in outputs.iter().zip(&self.labels[first..]).zip(forces) {
+            let margin = y * output;
+            sum += self.loss.value(margin);
+            *force = R::of(y * self.loss.force(margin) / self.count() as f64);
+        }
+        sum
+    }
+}
+
+/// The state of all neurons, shared out one way or the other.
+trait State<R> {
+    /// The mean loss at the present weights, and all that the movement needs of it.
+    fn look(&mut self, step: &Step<'_, R>) -> f64;
+    /// Takes the step that was looked at.
+    fn take(&mut self, step: &Step<'_, R>, rate: R);
+    /// The hidden weights.
+    fn hidden(&self) -> Vec<f64>;
 }
 
 pub(super) fn train<R: Real>(
@@ -34,58 +64,31 @@ pub(super) fn train<R: Real>(
     train: &TrainingSet,
     loss: &dyn Loss,
 ) -> Result<Trained> {
-    let (count, stride) = (train.count(), train.input_dim() + 1);
-    let mut augmented = Vec::with_capacity(count * stride);
-    for x in train.points().iter() {
-        augmented.extend(x.iter().map(|v| R::of(*v)));
-        augmented.push(R::of(1.0));
-    }
-    let inputs = MatRef::from_column_major_slice(&augmented, stride, count);
-    let size = block_size(initial.width());
-    let to_real = |values: &[f64]| values.iter().map(|v| R::of(*v)).collect::<Vec<R>>();
-    let mut blocks: Vec<Block<R>> = initial
-        .hidden()
-        .chunks(size * stride)
-        .zip(initial.readout().chunks(size))
-        .map(|(hidden, readout)| Block {
-            weights: to_real(hidden),
-            velocity: vec![R::default(); hidden.len()],
-            readout: to_real(readout),
-            preactivations: vec![R::default(); count * readout.len()],
-        })
-        .collect();
-
-    let gamma = R::of(slope.value());
-    let momentum = R::of(descent.momentum);
+    let augmented = super::augmented::<R>(train);
+    let (slope, momentum) = (R::of(slope.value()), R::of(descent.momentum));
+    let step = Step { augmented: &augmented, labels: train.labels(), loss, slope, momentum };
+    let mut state: Box<dyn State<R>> = if initial.width() < WIDE {
+        Box::new(by_samples::Samples::new(initial, train.count()))
+    } else {
+        Box::new(by_neurons::Neurons::new(initial, train.count()))
+    };
     let (mut rule, mut rate) = (Plateau::default(), descent.learning_rate);
     let (mut losses, mut rates) = (Vec::new(), Vec::new());
     for _ in 0..descent.steps {
-        let sums: Vec<Vec<f64>> = blocks.par_iter_mut().map(|block| block.forward(inputs, gamma)).collect();
-        let mut outputs = vec![0.0; count];
-        for sum in sums {
-            outputs.iter_mut().zip(&sum).for_each(|(f, s)| *f += s);
-        }
-        let margins: Vec<f64> = outputs.iter().zip(train.labels()).map(|(f, y)| y * f).collect();
-        let mean_loss = margins.iter().map(|margin| loss.value(*margin)).sum::<f64>() / count as f64;
+        let mean_loss = state.look(&step);
         losses.push(mean_loss);
         rates.push(rate);
         if !mean_loss.is_finite() {
             break;
         }
-        let forces: Vec<R> = margins
-            .iter()
-            .zip(train.labels())
-            .map(|(margin, y)| R::of(y * loss.force(*margin) / count as f64))
-            .collect();
-        blocks.par_iter_mut().for_each(|block| block.update(inputs, gamma, &forces, momentum, R::of(rate)));
+        state.take(&step, R::of(rate));
         if descent.plateau {
             rate = rule.step(mean_loss, rate);
         }
     }
-    let hidden: Vec<f64> = blocks.iter().flat_map(|block| block.weights.iter().map(|w| w.to_f64())).collect();
     // A loss that is not finite is reported by the caller, with its step; the weights are then the initial ones.
     let weights = if losses.last().is_none_or(|loss| loss.is_finite()) {
-        Weights::from_augmented(stride - 1, hidden, initial.readout().to_vec())?
+        Weights::from_augmented(train.input_dim(), state.hidden(), initial.readout().to_vec())?
     } else {
         initial.clone()
     };
@@ -93,37 +96,6 @@ pub(super) fn train<R: Real>(
     Ok(Trained { weights, losses, learning_rates: rates, flow_time })
 }
 
-impl<R: Real> Block<R> {
-    /// Preactivations, and this block's share of the outputs (summed in double precision).
-    fn forward(&mut self, inputs: MatRef<'_, R>, slope: R) -> Vec<f64> {
-        let (stride, count, size) = (inputs.nrows(), inputs.ncols(), self.readout.len());
-        let weights = MatRef::from_column_major_slice(&self.weights, stride, size);
-        let target = MatMut::from_column_major_slice_mut(&mut self.preactivations, count, size);
-        R::multiply(target, false, inputs.transpose(), weights);
-        let mut partial = vec![R::default(); count];
-        for (column, a) in self.preactivations.chunks_exact(count).zip(&self.readout) {
-            for (sum, u) in partial.iter_mut().zip(column) {
-                *sum += *a * if *u >= R::default() { *u } else { slope * *u };
-            }
-        }
-        partial.into_iter().map(Real::to_f64).collect()
-    }
-
-    /// Turns the preactivations into forces, and takes the step.
-    fn update(&mut self, inputs: MatRef<'_, R>, slope: R, forces: &[R], momentum: R, rate: R) {
-        let (stride, count, size) = (inputs.nrows(), inputs.ncols(), self.readout.len());
-        for (column, a) in self.preactivations.chunks_exact_mut(count).zip(&self.readout) {
-            let below = *a * slope;
-            for (u, force) in column.iter_mut().zip(forces) {
-                *u = *force * if *u >= R::default() { *a } else { below };
-            }
-        }
-        self.velocity.iter_mut().for_each(|v| *v *= momentum);
-        let forces = MatRef::from_column_major_slice(&self.preactivations, count, size);
-        let target = MatMut::from_column_major_slice_mut(&mut self.velocity, stride, size);
-        R::multiply(target, true, inputs, forces);
-        for (w, v) in self.weights.iter_mut().zip(&self.velocity) {
-            *w += rate * *v;
-        }
-    }
+fn to_real<R: Real>(values: &[f64]) -> Vec<R> {
+    values.iter().map(|v| R::of(*v)).collect()
 }

@@ -1,26 +1,55 @@
 //! Descent with the identity loss: neuron by neuron, in the preactivations.
 //!
 //! A neuron's force on its preactivations is q = (a/N) K (y∘φ'(u)), constant between sign changes. Its state is u, the
-//! momentum p of u, and q: one fused pass p ← βp + q, u ← u + ηp per step (5N numbers moved, all in the first-level
-//! cache for N up to about 1000), and one Gram column per sign change. If more than N/[`DENSE_SHARE`] samples change at
-//! once, q is formed anew; and it is formed anew every [`REFRESH`] changes, so that rounding does not pile up.
+//! momentum p of u, and q; a step is p ← βp + q, u ← u + ηp ([`sweep`](super::sweep)), and for its sign changes the
+//! cheapest of (`changes`):
+//! - one Gram column per sign change;
+//! - starting again from the forces with all samples above or below, one column per sample that is not;
+//! - forming q anew by two products with the inputs, without the Gram matrix.
+//!
+//! The Gram matrix is made once it has paid for itself. Neurons walk together as long as sign changes are frequent, so
+//! that a tile of the Gram matrix serves them all from the second-level cache, and alone when they are rare, so that
+//! their state stays in the first-level cache; stretches without sign changes are then crossed in one step ([`Problem::stretch`]).
+//! All choices follow from counts, never from clocks. q is formed again at the latest after 10N columns, so that
+//! rounding does not pile up.
 //!
 //! The weights are not followed: w̃ = w̃_0 + a Σ_n (y_n/N) C_n x̃_n at the end, with C_n = Σ_j D_j φ'(u_n at step j) and D_j
 //! the displacement that a unit force of step j has caused by the end. With R_k = Σ_{j ≥ k} D_j, C_n starts as φ'_n R_0 and
 //! changes by Δφ'_n R_k when sample n changes sign before step k.
 
-use faer::{MatMut, MatRef};
+mod changes;
+mod part;
+mod schedule;
 
+use faer::{MatMut, MatRef};
+use rayon::prelude::*;
+
+use super::gram::Gram;
 use super::real::Real;
-use super::{blocks, impulse_responses};
+use super::sweep::{Flip, Stretch, Sweep};
 use crate::error::{Error, Result};
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::{Slope, TrainingSet};
+use changes::{forces_of, preactivations};
+use part::Part;
+use schedule::Schedule;
 
-/// Neurons per block: their initial preactivations and forces are matrix products.
+/// Steps between two decisions whether neurons walk together or alone.
+const TOGETHER_STEPS: usize = 8;
+const ALONE_STEPS: usize = 128;
+/// Sign changes per neuron and step above which neurons walk together.
+const FREQUENT: f64 = 3.0;
+/// Bytes of state that are held at a time.
+const HELD_BYTES: usize = 1 << 26;
+/// Neurons per product.
 const BLOCK: usize = 32;
-const DENSE_SHARE: u32 = 4;
-const REFRESH: u32 = 512;
+/// Bytes of a Gram matrix that a cache shared by the cores keeps.
+const SHARED_CACHE: usize = 1 << 24;
+/// Tiles of one task when tiles are shared between threads.
+const TILES_PER_TASK: usize = 4;
+/// Steps without sign changes that are worth a look, and how many steps pass at most until the next look.
+const SHORTEST_STRETCH: usize = 6;
+const LONGEST_PATIENCE: usize = 64;
 
 /// What all neurons share.
 pub(super) struct Problem<R> {
@@ -29,62 +58,83 @@ pub(super) struct Problem<R> {
     slope: R,
     momentum: R,
     momentum_f64: f64,
+    /// Rows per tile.
+    rows: usize,
     /// (x_n, 1), stride × count.
     augmented: Vec<R>,
-    /// y_n/N.
+    /// y_n/N, zero beyond the last sample.
     weights: Vec<R>,
-    /// ⟨x̃_n, x̃_k⟩ y_k/N, count × count: column k is what sample k does to all others.
-    pushes: Vec<R>,
+    /// Forces of a neuron with all samples above and readout 1.
+    all_above: Vec<R>,
 }
 
-/// One neuron's arrays, reused.
-struct State<R> {
-    velocity: Vec<R>,
-    side: Vec<bool>,
-    reach: Vec<f64>,
+/// Some neurons under way.
+struct Group<R> {
+    readout: Vec<f64>,
+    hidden: Vec<R>,
+    /// All neurons in one part, or each in its own.
+    parts: Vec<Part<R>>,
+    /// The next step, and the one at which it is decided anew whether neurons walk together.
+    step: usize,
+    pause: usize,
+    losses: Vec<f64>,
 }
+
+/// What a group of neurons ends with: hidden weights, readout and its terms of the losses.
+type Outcome = (Vec<f64>, Vec<f64>, Vec<f64>);
 
 impl<R: Real> Problem<R> {
     pub fn new(train: &TrainingSet, slope: Slope, momentum: f64) -> Self {
         let (count, stride) = (train.count(), train.input_dim() + 1);
-        let mut augmented = Vec::with_capacity(count * stride);
-        for x in train.points().iter() {
-            augmented.extend(x.iter().map(|v| R::of(*v)));
-            augmented.push(R::of(1.0));
-        }
-        let weights: Vec<R> = train.labels().iter().map(|y| R::of(y / count as f64)).collect();
-        let all = MatRef::from_column_major_slice(&augmented, stride, count);
-        let mut pushes = vec![R::default(); count * count];
-        let panel = 64;
-        use rayon::prelude::*;
-        pushes.par_chunks_mut(panel * count).enumerate().for_each(|(index, out)| {
-            let cols = out.len() / count;
-            let right = all.subcols(index * panel, cols);
-            R::multiply(MatMut::from_column_major_slice_mut(out, count, cols), false, all.transpose(), right);
-            for (column, weight) in out.chunks_exact_mut(count).zip(&weights[index * panel..]) {
-                column.iter_mut().for_each(|k| *k *= *weight);
-            }
-        });
+        let augmented = super::augmented(train);
+        let rows = super::gram::tile_rows::<R>(count);
+        let padded = count.next_multiple_of(rows);
+        let mut weights: Vec<R> = train.labels().iter().map(|y| R::of(y / count as f64)).collect();
+        let mut all_above = forces_of(&augmented, stride, &weights);
+        weights.resize(padded, R::default());
+        all_above.resize(padded, R::default());
         let (slope, momentum_f64, momentum) = (R::of(slope.value()), momentum, R::of(momentum));
-        Problem { count, stride, slope, momentum, momentum_f64, augmented, weights, pushes }
+        Problem { count, stride, slope, momentum, momentum_f64, rows, augmented, weights, all_above }
+    }
+
+    /// Whether the tiles of a step are shared between threads, not the neurons: the Gram matrix is then read from memory,
+    /// and once for all neurons.
+    fn shares_tiles(&self) -> bool {
+        self.count * self.count * size_of::<R>() > SHARED_CACHE
     }
 
     /// Trains all neurons under a schedule of learning rates: the weights, and the loss before each step.
     pub fn run(&self, neurons: &Neurons, rates: &[f64]) -> Result<(Weights, Vec<f64>)> {
-        // R_k for k = 0 … steps (the last is 0: a change after the final step moves nothing).
-        let mut reach = impulse_responses(rates, self.momentum_f64);
-        reach.push(0.0);
-        for k in (0..rates.len()).rev() {
-            reach[k] += reach[k + 1];
+        // A rate that is infinite in the type of the steps would move even the rows that stand for no sample.
+        if let Some(step) = rates.iter().position(|rate| !R::of(*rate).to_f64().is_finite()) {
+            return Err(Error::Diverged { what: "gradient descent", step, value: f64::INFINITY });
         }
-        let parts = blocks(neurons.width(), BLOCK, |first, size| self.run_block(neurons, first, size, rates, &reach));
-        let mut hidden = Vec::with_capacity(neurons.width() * self.stride);
-        let mut readout = Vec::with_capacity(neurons.width());
+        let schedule = Schedule::new(rates, self.momentum_f64);
+        let width = neurons.width();
+        let held = (HELD_BYTES / (4 * self.count * size_of::<R>())).max(1);
+        let size = if self.shares_tiles() { width.min(held) } else { width.div_ceil(8).clamp(8, 64) };
+        let firsts: Vec<usize> = (0..width).step_by(size).collect();
+        let mut gram = None;
+        let mut hidden = Vec::with_capacity(width * self.stride);
+        let mut readout = Vec::with_capacity(width);
         let mut losses = vec![0.0; rates.len()];
-        for (block_hidden, block_readout, block_losses) in parts {
-            hidden.extend(block_hidden);
-            readout.extend(block_readout);
-            losses.iter_mut().zip(&block_losses).for_each(|(sum, term)| *sum -= term);
+        for wave in firsts.chunks((held / size).max(1)) {
+            let mut groups: Vec<Group<R>> =
+                wave.par_iter().map(|&first| self.group(neurons, first, size.min(width - first), &schedule)).collect();
+            loop {
+                groups.par_iter_mut().for_each(|group| self.advance(group, gram.as_ref(), &schedule, width));
+                if groups.iter().all(|group| group.step == rates.len()) {
+                    break;
+                }
+                // A group that has stopped early asks for the Gram matrix.
+                gram = Some(Gram::new(&self.augmented, self.stride, self.count));
+            }
+            let outcomes: Vec<Outcome> = groups.into_par_iter().map(|group| self.finish(group)).collect();
+            for (group_hidden, group_readout, group_losses) in outcomes {
+                hidden.extend(group_hidden);
+                readout.extend(group_readout);
+                losses.iter_mut().zip(&group_losses).for_each(|(sum, term)| *sum -= term);
+            }
         }
         let weights = Weights::from_augmented(self.stride - 1, hidden, readout).map_err(|_| Error::Diverged {
             what: "gradient descent",
@@ -94,104 +144,159 @@ impl<R: Real> Problem<R> {
         Ok((weights, losses))
     }
 
-    fn run_block(
-        &self,
-        neurons: &Neurons,
-        first: usize,
-        size: usize,
-        rates: &[f64],
-        reach: &[f64],
-    ) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
-        let (n, stride) = (self.count, self.stride);
-        let (mut hidden, mut readout) = (vec![0.0; stride * size], vec![0.0; size]);
+    /// Neurons at the start.
+    fn group(&self, neurons: &Neurons, first: usize, size: usize, schedule: &Schedule<'_>) -> Group<R> {
+        let (mut hidden, mut readout) = (vec![0.0; self.stride * size], vec![0.0; size]);
         neurons.fill(first, &mut hidden, &mut readout);
-        let mut weights: Vec<R> = hidden.iter().map(|w| R::of(*w)).collect();
-        let all = MatRef::from_column_major_slice(&self.augmented, stride, n);
-        let mut u = vec![R::default(); n * size];
-        let start = MatRef::from_column_major_slice(&weights, stride, size);
-        R::multiply(MatMut::from_column_major_slice_mut(&mut u, n, size), false, all.transpose(), start);
-        let mut q = self.forces(&u, &readout);
-        let mut state = State { velocity: vec![R::default(); n], side: vec![false; n], reach: vec![0.0; n] };
-        let mut losses = vec![0.0; rates.len()];
-        let mut impulses = vec![R::default(); n * size];
-        for (k, &a) in readout.iter().enumerate() {
-            let columns = k * n..(k + 1) * n;
-            self.run_neuron(a, &mut u[columns.clone()], &mut q[columns.clone()], &mut state, rates, reach, &mut losses);
-            for ((impulse, weight), reach) in impulses[columns].iter_mut().zip(&self.weights).zip(&state.reach) {
-                *impulse = R::of(a * weight.to_f64() * reach);
+        let hidden: Vec<R> = hidden.iter().map(|w| R::of(*w)).collect();
+        let mut part = Part::new(self.count, self.rows, &readout);
+        let blocks: Vec<Vec<R>> = hidden
+            .par_chunks(BLOCK * self.stride)
+            .map(|weights| preactivations(&self.augmented, self.stride, weights))
+            .collect();
+        for (neuron, u) in blocks.iter().flat_map(|block| block.chunks_exact(self.count)).enumerate() {
+            part.start(neuron, u, self.slope.to_f64(), schedule.reach[0]);
+        }
+        self.form_anew(&mut part, &(0..size).collect::<Vec<_>>());
+        let losses = vec![0.0; schedule.rates.len()];
+        Group { readout, hidden, parts: vec![part], step: 0, pause: TOGETHER_STEPS.min(losses.len()), losses }
+    }
+
+    /// Takes steps until the schedule ends, or until the Gram matrix is wanted and not there.
+    fn advance(&self, group: &mut Group<R>, gram: Option<&Gram<R>>, schedule: &Schedule<'_>, width: usize) {
+        let size = group.readout.len();
+        while group.step < schedule.rates.len() {
+            let walk = |part: &mut Part<R>| self.walk(part, gram, schedule, group.pause, width);
+            if self.shares_tiles() {
+                group.parts.par_iter_mut().for_each(walk);
+            } else {
+                group.parts.iter_mut().for_each(walk);
             }
+            if group.parts.iter().any(|part| part.step < group.pause) {
+                return;
+            }
+            let mut flips = 0;
+            for part in &mut group.parts {
+                flips += std::mem::take(&mut part.flips);
+                group.losses[group.step..].iter_mut().zip(part.losses.drain(..)).for_each(|(sum, term)| *sum += term);
+            }
+            let frequent = flips as f64 > FREQUENT * (size * (group.pause - group.step)) as f64;
+            match (frequent, group.parts.len()) {
+                (false, 1) if size > 1 => group.parts = group.parts[0].split(),
+                (true, 2..) => group.parts = vec![Part::join(&group.parts)],
+                _ => {}
+            }
+            let steps = if frequent && size > 1 { TOGETHER_STEPS } else { ALONE_STEPS };
+            group.step = group.pause;
+            group.pause = schedule.rates.len().min(group.step + steps);
         }
-        let impulses = MatRef::from_column_major_slice(&impulses, n, size);
-        R::multiply(MatMut::from_column_major_slice_mut(&mut weights, stride, size), true, all, impulses);
-        (weights.iter().map(|w| w.to_f64()).collect(), readout, losses)
     }
 
-    /// q = a·pushes·φ'(u) for each neuron (column).
-    fn forces(&self, u: &[R], readout: &[f64]) -> Vec<R> {
-        let (n, size) = (self.count, readout.len());
-        let mut derivatives = vec![R::default(); u.len()];
-        for ((out, u), a) in derivatives.chunks_exact_mut(n).zip(u.chunks_exact(n)).zip(readout) {
-            let a = R::of(*a);
-            out.iter_mut().zip(u).for_each(|(d, u)| *d = a * self.derivative(*u));
-        }
-        let mut q = vec![R::default(); u.len()];
-        let pushes = MatRef::from_column_major_slice(&self.pushes, n, n);
-        let derivatives = MatRef::from_column_major_slice(&derivatives, n, size);
-        R::multiply(MatMut::from_column_major_slice_mut(&mut q, n, size), false, pushes, derivatives);
-        q
-    }
-
-    fn derivative(&self, u: R) -> R {
-        if u >= R::default() { R::of(1.0) } else { self.slope }
-    }
-
-    #[allow(clippy::too_many_arguments)] // one neuron's columns and what all share; a struct would only rename them
-    fn run_neuron(
-        &self,
-        a: f64,
-        u: &mut [R],
-        q: &mut [R],
-        state: &mut State<R>,
-        rates: &[f64],
-        reach: &[f64],
-        losses: &mut [f64],
-    ) {
-        let zero = R::default();
-        state.velocity.fill(zero);
-        for (n, u) in u.iter().enumerate() {
-            state.side[n] = *u >= zero;
-            state.reach[n] = self.derivative(*u).to_f64() * reach[0];
-        }
-        let mut since_refresh = 0;
-        for (step, rate) in rates.iter().enumerate() {
-            losses[step] += a * R::weighted_activation(u, &self.weights, self.slope).to_f64();
-            let changes = R::advance(u, &mut state.velocity, q, self.momentum, R::of(*rate));
-            if changes == 0 {
+    /// Takes steps until `end`, or until the Gram matrix is wanted and not there.
+    fn walk(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, schedule: &Schedule<'_>, end: usize, width: usize) {
+        while part.step < end {
+            if part.size() == 1 && self.stretch(part, schedule, end) {
                 continue;
             }
-            since_refresh += changes;
-            let dense = changes > self.count as u32 / DENSE_SHARE || since_refresh > REFRESH;
-            self.change_sides(a, u, q, state, reach[step + 1], dense);
-            if dense {
-                q.copy_from_slice(&self.forces(u, &[a]));
-                since_refresh = 0;
+            if !self.settle(part, gram, width) {
+                return;
             }
+            let rate = R::of(schedule.rates[part.step]);
+            let mut flips = Vec::new();
+            let loss = self.sweep(part, gram, rate, &mut flips);
+            part.losses.push(loss);
+            for change in &mut part.changes {
+                change.columns.clear();
+                change.restart = None;
+            }
+            part.step += 1;
+            part.book(&flips, &self.weights, self.slope.to_f64(), schedule.reach[part.step]);
         }
     }
 
-    /// Books the samples that have changed side: their reach, and (unless q is formed anew) their column in q.
-    fn change_sides(&self, a: f64, u: &[R], q: &mut [R], state: &mut State<R>, reach: f64, dense: bool) {
-        let step = 1.0 - self.slope.to_f64();
-        for (n, u) in u.iter().enumerate() {
-            let side = *u >= R::default();
-            if side != state.side[n] {
-                state.side[n] = side;
-                let change = if side { step } else { -step };
-                state.reach[n] += change * reach;
-                if !dense {
-                    R::add_column(q, &self.pushes[n * self.count..][..self.count], R::of(a * change));
-                }
-            }
+    /// One step; appends the sign changes and returns the neurons' term of the loss before it (with the opposite sign).
+    fn sweep(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, rate: R, flips: &mut Vec<Flip>) -> f64 {
+        let size = part.size();
+        let tiles = if self.shares_tiles() && size > 1 { TILES_PER_TASK } else { self.count.div_ceil(self.rows) };
+        let task = |index: usize, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>| {
+            let first = index * tiles * self.rows;
+            let task = Sweep {
+                count: self.count,
+                first,
+                gram: gram.map_or(&[], |gram| gram.tiles_from(index * tiles)),
+                all_above: &self.all_above[first..],
+                weights: &self.weights[first..],
+                changes: &part.changes,
+                readout: &part.readout,
+                slope: self.slope,
+                momentum: self.momentum,
+                rate,
+            };
+            R::sweep(self.rows, &task, state, sides, flips).to_f64()
+        };
+        let (state_len, sides_len) = (tiles * self.rows * 3 * size, tiles * size);
+        if part.state.len() <= state_len {
+            return task(0, &mut part.state, &mut part.sides, flips);
         }
+        let tasks = part.state.par_chunks_mut(state_len).zip(part.sides.par_chunks_mut(sides_len)).enumerate();
+        let results: Vec<(f64, Vec<Flip>)> = tasks
+            .map(|(index, (state, sides))| {
+                let mut flips = Vec::new();
+                (task(index, state, sides, &mut flips), flips)
+            })
+            .collect();
+        results.into_iter().fold(0.0, |sum, (loss, found)| {
+            flips.extend(found);
+            sum + loss
+        })
+    }
+
+    /// Crosses a stretch without sign changes in one step, if there is one of at least [`SHORTEST_STRETCH`] steps.
+    fn stretch(&self, part: &mut Part<R>, schedule: &Schedule<'_>, end: usize) -> bool {
+        let step = part.step;
+        let change = &part.changes[0];
+        if step < part.next_look || change.restart.is_some() || !change.columns.is_empty() {
+            return false;
+        }
+        let longest = end.min(schedule.constant_until[step]) - step;
+        let rate = schedule.rates[step];
+        let mut steps = longest;
+        while steps >= SHORTEST_STRETCH {
+            let Stretch { s, c, d, b } = schedule.stretches[steps];
+            let (s, c) = (R::of(rate * s), R::of(rate * c));
+            if R::stays(self.rows, &part.state, s, c) {
+                let stretch = Stretch { s, c, d: R::of(d), b: R::of(b) };
+                let sums = R::leap(self.rows, &mut part.state, &self.weights, self.slope, stretch).map(R::to_f64);
+                let a = part.readout_f64[0];
+                let loss = |k: &Stretch<f64>| a * (sums[0] + rate * (k.s * sums[1] + k.c * sums[2]));
+                part.losses.extend(schedule.stretches[..steps].iter().map(loss));
+                part.step += steps;
+                part.patience = 1;
+                return true;
+            }
+            steps = if steps > 4 * SHORTEST_STRETCH { steps / 4 } else { 0 };
+        }
+        part.next_look = step + part.patience;
+        part.patience = (2 * part.patience).min(LONGEST_PATIENCE);
+        false
+    }
+
+    /// The trained weights of a group.
+    fn finish(&self, group: Group<R>) -> Outcome {
+        let all = MatRef::from_column_major_slice(&self.augmented, self.stride, self.count);
+        let mut hidden = group.hidden;
+        let part = if group.parts.len() == 1 { &group.parts[0] } else { &Part::join(&group.parts) };
+        let blocks = hidden.par_chunks_mut(BLOCK * self.stride).zip(part.readout_f64.par_chunks(BLOCK)).enumerate();
+        blocks.for_each(|(block, (hidden, readout))| {
+            let mut impulses = Vec::with_capacity(self.count * readout.len());
+            for (offset, a) in readout.iter().enumerate() {
+                let reach = &part.reach[part.columns(block * BLOCK + offset)];
+                impulses.extend(reach.iter().zip(&self.weights).map(|(c, weight)| R::of(a * weight.to_f64() * c)));
+            }
+            let impulses = MatRef::from_column_major_slice(&impulses, self.count, readout.len());
+            let target = MatMut::from_column_major_slice_mut(hidden, self.stride, readout.len());
+            R::multiply(target, true, all, impulses);
+        });
+        (hidden.iter().map(|w| w.to_f64()).collect(), group.readout, group.losses)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::linalg::{Store, multiply_parallel, norm_squared, view};
+use crate::linalg::{gram_columns, norm_squared};
 use crate::problem::{Points, TrainingSet};
 
 /// Distinct augmented training points with their summed label weights, followed by watched points.
@@ -67,10 +67,7 @@ impl Sites {
         for (site, &group) in order.iter().enumerate() {
             site_of_group[group] = site;
         }
-        let mut gram = vec![0.0; count * active];
-        let all = view(&augmented, stride, count);
-        let driving = view(&augmented[..stride * active], stride, active);
-        multiply_parallel(&mut gram, Store::Replace, 1.0, all.transpose(), driving);
+        let gram = gram_columns(&augmented, stride, active);
 
         let mut speed_limit = vec![0.0; count];
         for (column, weight) in gram.chunks_exact(count).zip(&weights) {
@@ -91,20 +88,36 @@ impl Sites {
 
 /// The first index of each distinct point, its label sum, and the group of each point.
 fn merge_duplicates(train: &TrainingSet) -> (Vec<usize>, Vec<f64>, Vec<usize>) {
-    let mut group_of_bits: HashMap<Vec<u64>, usize> = HashMap::new();
+    // Groups by a hash of their point; the points themselves decide.
+    let mut groups_of_hash: HashMap<u64, Vec<usize>> = HashMap::new();
     let (mut representatives, mut label_sums, mut group_of) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (point, label)) in train.points().iter().zip(train.labels()).enumerate() {
-        // Adding 0.0 makes −0.0 and +0.0 one value.
-        let bits: Vec<u64> = point.iter().map(|v| (v + 0.0).to_bits()).collect();
-        let group = *group_of_bits.entry(bits).or_insert_with(|| {
+        let known = groups_of_hash.entry(hash(point)).or_default();
+        let same = known.iter().find(|&&group| train.points().point(representatives[group]) == point);
+        let group = same.copied().unwrap_or_else(|| {
             representatives.push(index);
             label_sums.push(0.0);
+            known.push(representatives.len() - 1);
             representatives.len() - 1
         });
         label_sums[group] += label;
         group_of.push(group);
     }
     (representatives, label_sums, group_of)
+}
+
+/// A hash of a point, the same for equal points: four interleaved multiplicative hashes of the bits, so that
+/// multiplications overlap.
+fn hash(point: &[f64]) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut lanes = [1, 2, 3, 4];
+    for chunk in point.chunks(lanes.len()) {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            // Adding 0.0 makes −0.0 and +0.0 one value.
+            *lane = (*lane ^ (value + 0.0).to_bits()).wrapping_mul(FACTOR).rotate_left(29);
+        }
+    }
+    lanes.into_iter().fold(0, |sum, lane| (sum ^ lane).wrapping_mul(FACTOR).rotate_left(29))
 }
 
 #[cfg(test)]

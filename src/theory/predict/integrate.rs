@@ -1,10 +1,9 @@
 //! The dual equation of a general loss, by an adaptive Dormand–Prince pair of orders 5 and 4.
 
 use nalgebra::DMatrix;
-use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::linalg::dot;
+use crate::linalg::symmetric_times;
 use crate::loss::Loss;
 
 /// Error per step in α, relative to 1 + |α|.
@@ -42,8 +41,9 @@ pub(super) fn dual_flow(
     let n = labels.len();
     let force = |alpha: &[f64]| -> Vec<f64> {
         let signed: Vec<f64> = alpha.iter().zip(labels).map(|(a, y)| a * y / n as f64).collect();
-        let columns = kernel.as_slice().par_chunks_exact(n).zip(labels.par_iter().zip(initial));
-        columns.map(|(column, (y, f))| loss.force(y * (f + dot(column, &signed)))).collect()
+        let moved = symmetric_times(kernel.as_slice(), &signed);
+        let values = moved.iter().zip(initial).zip(labels);
+        values.map(|((change, f), y)| loss.force(y * (f + change))).collect()
     };
     let mut alpha = vec![0.0; n];
     if time == 0.0 {

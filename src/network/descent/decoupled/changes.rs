@@ -1,0 +1,215 @@
+//! How sign changes enter the forces, and which way is cheapest.
+
+use faer::{MatMut, MatRef};
+use rayon::prelude::*;
+
+use super::part::Part;
+use super::{BLOCK, Problem};
+use crate::network::descent::gram::Gram;
+use crate::network::descent::real::Real;
+use crate::network::descent::sweep::Change;
+
+/// Columns per sample added to q after which it is formed again.
+const REFRESH: usize = 10;
+/// Entries of the largest Gram matrix that is made.
+const GRAM_LIMIT: usize = 1 << 29;
+
+impl<R: Real> Problem<R> {
+    /// Decides how the sign changes enter the forces, and prepares it; false if the Gram matrix is wanted and not there.
+    pub(super) fn settle(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, width: usize) -> bool {
+        let mut columns = 0;
+        let mut changed = Vec::new();
+        for neuron in 0..part.size() {
+            let added = part.changes[neuron].columns.len();
+            if added > 0 && part.changes[neuron].restart.is_none() {
+                let fewest = part.above[neuron].min(self.count - part.above[neuron]);
+                part.age[neuron] += added;
+                if fewest < added || part.age[neuron] > REFRESH * self.count {
+                    self.start_again(part, neuron);
+                }
+            }
+            if !part.changes[neuron].columns.is_empty() {
+                columns += part.changes[neuron].columns.len();
+                changed.push(neuron);
+            }
+        }
+        if columns == 0 {
+            return true;
+        }
+        let (by_columns, by_products) = (self.columns_cost(columns), self.products_cost(changed.len()));
+        if gram.is_some() && by_columns <= by_products {
+            return true;
+        }
+        if gram.is_none() && by_columns < by_products && self.count * self.count <= GRAM_LIMIT {
+            part.rent += by_products - by_columns;
+            if part.rent * width as f64 > self.gram_cost() * part.size() as f64 {
+                return false;
+            }
+        }
+        self.form_anew(part, &changed);
+        true
+    }
+
+    /// Describes a neuron's forces by columns against all samples above, or none.
+    fn start_again(&self, part: &mut Part<R>, neuron: usize) {
+        let mostly_above = 2 * part.above[neuron] > self.count;
+        let (a, slope) = (part.readout_f64[neuron], self.slope.to_f64());
+        let factor = if mostly_above { slope - 1.0 } else { 1.0 - slope };
+        let columns = (0..self.count).filter(|n| part.is_above(neuron, *n) != mostly_above);
+        let columns = columns.map(|n| (n as u32, R::of(a * factor) * self.weights[n])).collect();
+        part.changes[neuron] = Change { restart: Some(R::of(if mostly_above { a } else { a * slope })), columns };
+        part.age[neuron] = 0;
+    }
+
+    /// Forms the forces of some neurons by two products with the inputs.
+    pub(super) fn form_anew(&self, part: &mut Part<R>, neurons: &[usize]) {
+        let (one, zero) = (1.0, self.slope.to_f64());
+        let formed: Vec<Vec<R>> = neurons
+            .par_chunks(BLOCK)
+            .map(|neurons| {
+                let mut coefficients = Vec::with_capacity(self.count * neurons.len());
+                for &neuron in neurons {
+                    let a = part.readout_f64[neuron];
+                    let (above, below) = (R::of(a * one), R::of(a * zero));
+                    coefficients.extend(
+                        (0..self.count).map(|n| self.weights[n] * if part.is_above(neuron, n) { above } else { below }),
+                    );
+                }
+                forces_of(&self.augmented, self.stride, &coefficients)
+            })
+            .collect();
+        for (forces, &neuron) in formed.iter().flat_map(|block| block.chunks_exact(self.count)).zip(neurons) {
+            part.set_forces(neuron, forces);
+        }
+    }
+
+    /// Nanoseconds on one core, roughly: what choices between routes are made by.
+    fn columns_cost(&self, columns: usize) -> f64 {
+        let bytes = (columns.min(self.count) * self.count * size_of::<R>()) as f64;
+        let per_byte = if self.shares_tiles() { 0.05 } else { 0.02 };
+        (columns * self.count * size_of::<R>()) as f64 * 0.0075 + bytes * per_byte
+    }
+
+    fn products_cost(&self, neurons: usize) -> f64 {
+        let per_value = size_of::<R>() as f64 / 8.0;
+        (self.count * self.stride) as f64 * per_value * (0.3 + 0.045 * neurons as f64)
+    }
+
+    fn gram_cost(&self) -> f64 {
+        let per_value = size_of::<R>() as f64 / 8.0;
+        (self.count * self.count) as f64 * per_value * (2.0 + 0.0125 * self.stride as f64)
+    }
+}
+
+/// X̃ᵀ(X̃ c) for each column c of coefficients, count × columns.
+pub(super) fn forces_of<R: Real>(augmented: &[R], stride: usize, coefficients: &[R]) -> Vec<R> {
+    let count = augmented.len() / stride;
+    let columns = coefficients.len() / count;
+    let all = MatRef::from_column_major_slice(augmented, stride, count);
+    let mut on_weights = vec![R::default(); stride * columns];
+    let coefficients = MatRef::from_column_major_slice(coefficients, count, columns);
+    R::multiply(MatMut::from_column_major_slice_mut(&mut on_weights, stride, columns), false, all, coefficients);
+    preactivations(augmented, stride, &on_weights)
+}
+
+/// X̃ᵀ w for each column w of weights, count × columns.
+pub(super) fn preactivations<R: Real>(augmented: &[R], stride: usize, weights: &[R]) -> Vec<R> {
+    let (count, columns) = (augmented.len() / stride, weights.len() / stride);
+    let all = MatRef::from_column_major_slice(augmented, stride, count);
+    let mut u = vec![R::default(); count * columns];
+    let weights = MatRef::from_column_major_slice(weights, stride, columns);
+    R::multiply(MatMut::from_column_major_slice_mut(&mut u, count, columns), false, all.transpose(), weights);
+    u
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::descent::sweep::Flip;
+    use crate::problem::{Points, Slope, TrainingSet};
+
+    /// A problem of 100 samples in 5 dimensions (two tiles), and two neurons that feel it.
+    fn problem() -> (Problem<f64>, Part<f64>) {
+        let (count, dim) = (100, 5);
+        let values = (0..count * dim).map(|i| ((i * i) as f64 * 0.61).sin()).collect();
+        let labels = (0..count).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
+        let train = TrainingSet::new(Points::from_rows("x", count, dim, values).unwrap(), labels).unwrap();
+        let problem = Problem::new(&train, Slope::new(0.25).unwrap(), 0.0);
+        let mut part = Part::new(count, problem.rows, &[0.5, -2.0]);
+        for neuron in 0..2 {
+            let u: Vec<f64> = (0..count).map(|n| ((n * (neuron + 3)) as f64).cos()).collect();
+            part.start(neuron, &u, 0.25, 1.0);
+        }
+        problem.form_anew(&mut part, &[0, 1]);
+        (problem, part)
+    }
+
+    /// q of both neurons after a step without movement has applied the changes.
+    fn forces(problem: &Problem<f64>, part: &mut Part<f64>, gram: &Gram<f64>) -> Vec<f64> {
+        problem.sweep(part, Some(gram), 0.0, &mut Vec::new());
+        let rows = problem.rows;
+        part.state.chunks_exact(3 * rows).flat_map(|state| state[2 * rows..].to_vec()).collect()
+    }
+
+    #[test]
+    fn columns_restarts_and_products_give_the_same_forces() {
+        let (problem, part) = problem();
+        let gram = Gram::new(&problem.augmented, problem.stride, problem.count);
+        // Samples 2, 70 and 99 of the second neuron and 5 of the first change side.
+        let flips: Vec<Flip> = [(0, 5), (1, 2), (1, 70), (1, 99)]
+            .map(|(neuron, sample)| {
+                let above = !part.is_above(neuron as usize, sample as usize);
+                Flip { neuron, sample, above }
+            })
+            .to_vec();
+        let changed = || {
+            let mut part = part.split();
+            let mut part = Part::join(&std::mem::take(&mut part));
+            for flip in &flips {
+                let n = flip.sample as usize;
+                part.sides[n / problem.rows * 2 + flip.neuron as usize] ^= 1 << (n % problem.rows);
+                part.state[(n / problem.rows * 2 + flip.neuron as usize) * 3 * problem.rows + n % problem.rows] *= -1.0;
+            }
+            part.book(&flips, &problem.weights, 0.25, 0.0);
+            part
+        };
+        let mut by_columns = changed();
+        let mut by_restart = changed();
+        let mut by_products = changed();
+        (0..2).for_each(|neuron| problem.start_again(&mut by_restart, neuron));
+        problem.form_anew(&mut by_products, &[0, 1]);
+        let before = forces(&problem, &mut changed(), &gram);
+        let expected = forces(&problem, &mut by_products, &gram);
+        for mut part in [by_columns.split(), by_restart.split()].map(|parts| Part::join(&parts)) {
+            let found = forces(&problem, &mut part, &gram);
+            // Sums of 100 terms of at most 2·6/100 each.
+            let error = found.iter().zip(&expected).fold(0.0_f64, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(error <= 100.0 * f64::EPSILON * 12.0, "{error:e}");
+        }
+        by_columns.changes.iter_mut().for_each(|change| change.columns.clear());
+        let unchanged = forces(&problem, &mut by_columns, &gram);
+        assert!(before != unchanged, "the sign changes must matter");
+    }
+
+    #[test]
+    fn the_gram_matrix_is_asked_for_once_it_would_have_paid() {
+        let (problem, mut part) = problem();
+        let flip = |part: &Part<f64>| Flip { neuron: 0, sample: 1, above: !part.is_above(0, 1) };
+        let mut steps = 0;
+        loop {
+            let flips = [flip(&part)];
+            part.sides[0] ^= 2;
+            part.book(&flips, &problem.weights, 0.25, 0.0);
+            if !problem.settle(&mut part, None, 2) {
+                break;
+            }
+            steps += 1;
+            assert!(part.changes.iter().all(|change| change.columns.is_empty()), "products have settled it");
+            assert!(steps < 10_000, "never asked");
+        }
+        assert!(steps > 0, "not before anything was paid");
+        let gram = Gram::new(&problem.augmented, problem.stride, problem.count);
+        assert!(problem.settle(&mut part, Some(&gram), 2));
+        assert_eq!(part.changes[0].columns.len(), 1);
+    }
+}

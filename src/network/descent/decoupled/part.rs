@@ -1,0 +1,167 @@
+//! The state of some neurons that walk together.
+
+use std::ops::Range;
+
+use crate::network::descent::real::Real;
+use crate::network::descent::sweep::{Change, Flip};
+
+/// u, p, q of some neurons (laid out for the [sweep](crate::network::descent::sweep)) and what is booked about them.
+pub(super) struct Part<R> {
+    rows: usize,
+    count: usize,
+    pub readout: Vec<R>,
+    /// a_i in double precision.
+    pub readout_f64: Vec<f64>,
+    pub state: Vec<R>,
+    /// For each tile and neuron, one bit per row: u ≥ 0.
+    pub sides: Vec<u64>,
+    /// Samples with u ≥ 0, per neuron.
+    pub above: Vec<usize>,
+    /// What the next step does to q, per neuron.
+    pub changes: Vec<Change<R>>,
+    /// Columns added to q since it was formed, per neuron.
+    pub age: Vec<usize>,
+    /// C_n, count values per neuron.
+    pub reach: Vec<f64>,
+    /// The next step.
+    pub step: usize,
+    /// The neurons' terms of the losses, and their sign changes, since they were last collected.
+    pub losses: Vec<f64>,
+    pub flips: usize,
+    /// What a Gram matrix would have saved so far.
+    pub rent: f64,
+    /// When to look next for a stretch without sign changes, and how long to wait if there is none.
+    pub next_look: usize,
+    pub patience: usize,
+}
+
+impl<R: Real> Part<R> {
+    /// Neurons with these readouts, all preactivations zero.
+    pub fn new(count: usize, rows: usize, readout: &[f64]) -> Self {
+        let (tiles, size) = (count.div_ceil(rows), readout.len());
+        Part {
+            rows,
+            count,
+            readout: readout.iter().map(|a| R::of(*a)).collect(),
+            readout_f64: readout.to_vec(),
+            state: vec![R::default(); tiles * rows * 3 * size],
+            sides: vec![u64::MAX >> (64 - rows); tiles * size],
+            above: vec![count; size],
+            changes: vec![Change { restart: None, columns: Vec::new() }; size],
+            age: vec![0; size],
+            reach: vec![0.0; count * size],
+            step: 0,
+            losses: Vec::new(),
+            flips: 0,
+            rent: 0.0,
+            next_look: 0,
+            patience: 1,
+        }
+    }
+
+    pub fn size(&self) -> usize {
+        self.readout.len()
+    }
+
+    /// Sets a neuron's preactivations, and C_n = φ'(u_n)·reach.
+    pub fn start(&mut self, neuron: usize, u: &[R], slope: f64, reach: f64) {
+        let zero = R::default();
+        let mut above = 0;
+        for (n, u) in u.iter().enumerate() {
+            // The sum turns −0 into +0.
+            let u = *u + zero;
+            self.state[position(self.rows, self.readout.len(), neuron, n)] = u;
+            let (side, bit) = (&mut self.sides[n / self.rows * self.readout.len() + neuron], 1 << (n % self.rows));
+            if u >= zero {
+                above += 1;
+            } else {
+                *side &= !bit;
+            }
+            self.reach[neuron * self.count + n] = if u >= zero { reach } else { slope * reach };
+        }
+        self.above[neuron] = above;
+    }
+
+    /// Whether sample n is at u ≥ 0.
+    pub fn is_above(&self, neuron: usize, n: usize) -> bool {
+        self.sides[n / self.rows * self.size() + neuron] >> (n % self.rows) & 1 == 1
+    }
+
+    /// Replaces a neuron's forces.
+    pub fn set_forces(&mut self, neuron: usize, forces: &[R]) {
+        let size = self.size();
+        for (tile, forces) in forces.chunks(self.rows).enumerate() {
+            let first = ((tile * size + neuron) * 3 + 2) * self.rows;
+            self.state[first..][..forces.len()].copy_from_slice(forces);
+        }
+        self.age[neuron] = 0;
+        self.changes[neuron].columns.clear();
+        self.changes[neuron].restart = None;
+    }
+
+    /// Books sign changes found by the step before `self.step`; `reach` is what a unit force moves from here on.
+    pub fn book(&mut self, flips: &[Flip], weights: &[R], slope: f64, reach: f64) {
+        for flip in flips {
+            let (neuron, n) = (flip.neuron as usize, flip.sample as usize);
+            let change = if flip.above { 1.0 - slope } else { slope - 1.0 };
+            self.reach[neuron * self.count + n] += change * reach;
+            self.above[neuron] = if flip.above { self.above[neuron] + 1 } else { self.above[neuron] - 1 };
+            let factor = R::of(self.readout_f64[neuron] * change) * weights[n];
+            self.changes[neuron].columns.push((flip.sample, factor));
+        }
+        self.flips += flips.len();
+    }
+
+    /// Each neuron for itself.
+    pub fn split(&self) -> Vec<Part<R>> {
+        let size = self.size();
+        let one = |neuron: usize| {
+            let mut part = Part::new(self.count, self.rows, &self.readout_f64[neuron..=neuron]);
+            copy(&self.state, size, neuron, &mut part.state, 1, 0, 3 * self.rows);
+            copy(&self.sides, size, neuron, &mut part.sides, 1, 0, 1);
+            part.above[0] = self.above[neuron];
+            part.changes[0] = self.changes[neuron].clone();
+            part.age[0] = self.age[neuron];
+            part.reach.copy_from_slice(&self.reach[self.columns(neuron)]);
+            part.step = self.step;
+            part.rent = self.rent / size as f64;
+            part
+        };
+        (0..size).map(one).collect()
+    }
+
+    /// The reverse of `split`.
+    pub fn join(parts: &[Part<R>]) -> Part<R> {
+        let readout: Vec<f64> = parts.iter().flat_map(|part| &part.readout_f64).copied().collect();
+        let mut joint = Part::new(parts[0].count, parts[0].rows, &readout);
+        for (neuron, part) in parts.iter().enumerate() {
+            copy(&part.state, 1, 0, &mut joint.state, parts.len(), neuron, 3 * part.rows);
+            copy(&part.sides, 1, 0, &mut joint.sides, parts.len(), neuron, 1);
+            joint.above[neuron] = part.above[0];
+            joint.changes[neuron] = part.changes[0].clone();
+            joint.age[neuron] = part.age[0];
+            let columns = joint.columns(neuron);
+            joint.reach[columns].copy_from_slice(&part.reach);
+            joint.rent += part.rent;
+        }
+        joint.step = parts[0].step;
+        joint
+    }
+
+    /// Where a neuron's C_n stand.
+    pub fn columns(&self, neuron: usize) -> Range<usize> {
+        neuron * self.count..(neuron + 1) * self.count
+    }
+}
+
+/// Where u of a sample stands.
+fn position(rows: usize, size: usize, neuron: usize, n: usize) -> usize {
+    (n / rows * size + neuron) * 3 * rows + n % rows
+}
+
+/// Copies one neuron's values, `len` in each tile, between arrays of different numbers of neurons.
+fn copy<T: Copy>(from: &[T], from_size: usize, source: usize, to: &mut [T], to_size: usize, target: usize, len: usize) {
+    for (from, to) in from.chunks_exact(from_size * len).zip(to.chunks_exact_mut(to_size * len)) {
+        to[target * len..][..len].copy_from_slice(&from[source * len..][..len]);
+    }
+}

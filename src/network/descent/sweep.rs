@@ -1,0 +1,292 @@
+//! The inner loops of the descent, compiled for several instruction sets and chosen at run time.
+//!
+//! Decoupled: the state of `size` neurons stands tile after tile, in a tile neuron after neuron: `rows` values each of u, p and q.
+//! No multiplication is fused with an addition, so every instruction set gives the same bits.
+
+/// A sample that has changed side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Flip {
+    pub neuron: u32,
+    pub sample: u32,
+    /// Whether it is now at u ≥ 0.
+    pub above: bool,
+}
+
+/// How a neuron's forces follow from the last ones, or from those with all samples above.
+#[derive(Debug, Clone)]
+pub(super) struct Change<R> {
+    /// If given: q = scale·(forces with all samples above, readout 1) before the columns are added.
+    pub restart: Option<R>,
+    /// Columns of the Gram matrix to be added to q, with their factors.
+    pub columns: Vec<(u32, R)>,
+}
+
+/// One step of `size` neurons.
+#[derive(Clone, Copy)]
+pub(super) struct Sweep<'a, R> {
+    /// Number of samples.
+    pub count: usize,
+    /// Sample of the first row of the first tile.
+    pub first: usize,
+    /// Tiles of the Gram matrix, as many as the state has (not read if no neuron has columns).
+    pub gram: &'a [R],
+    /// Forces with all samples above, y_n/N per row.
+    pub all_above: &'a [R],
+    pub weights: &'a [R],
+    pub changes: &'a [Change<R>],
+    pub readout: &'a [R],
+    pub slope: R,
+    pub momentum: R,
+    pub rate: R,
+}
+
+/// A stretch of steps without sign changes: u ← u + s·p + c·q, p ← d·p + b·q.
+#[derive(Clone, Copy)]
+pub(super) struct Stretch<R> {
+    pub s: R,
+    pub c: R,
+    pub d: R,
+    pub b: R,
+}
+
+macro_rules! kernels {
+    ($type:ident, $module:ident) => {
+        mod $module {
+            use super::{Flip, Stretch, Sweep};
+
+            type R = $type;
+
+            #[inline(always)]
+            fn sweep<const T: usize>(
+                task: &Sweep<'_, R>,
+                state: &mut [R],
+                sides: &mut [u64],
+                flips: &mut Vec<Flip>,
+            ) -> R {
+                let size = task.readout.len();
+                let mut total = [0.0; T];
+                // Tile by tile: what a row has, whatever the neuron.
+                let (all_above, weights) = (task.all_above.as_chunks::<T>().0, task.weights.as_chunks::<T>().0);
+                for (tile, (state, sides)) in
+                    state.chunks_exact_mut(3 * T * size).zip(sides.chunks_exact_mut(size)).enumerate()
+                {
+                    let mut outputs = [0.0; T];
+                    let neurons = state.as_chunks_mut::<T>().0.as_chunks_mut::<3>().0;
+                    for (neuron, ([u, p, q], side)) in neurons.iter_mut().zip(sides).enumerate() {
+                        let change = &task.changes[neuron];
+                        if let Some(scale) = change.restart {
+                            for r in 0..T {
+                                q[r] = scale * all_above[tile][r];
+                            }
+                        }
+                        if !change.columns.is_empty() {
+                            let gram = task.gram[tile * task.count * T..][..task.count * T].as_chunks::<T>().0;
+                            let mut sum = *q;
+                            for &(column, factor) in &change.columns {
+                                let column = &gram[column as usize];
+                                for r in 0..T {
+                                    sum[r] += factor * column[r];
+                                }
+                            }
+                            *q = sum;
+                        }
+                        let a = task.readout[neuron];
+                        let mut changed = 0;
+                        for r in 0..T {
+                            let velocity = task.momentum * p[r] + q[r];
+                            let moved = u[r] + task.rate * velocity;
+                            outputs[r] += a * (if u[r] >= 0.0 { u[r] } else { task.slope * u[r] });
+                            // u is never −0: it starts as a sum with +0, and sums of it with anything round to +0.
+                            changed |= u[r].to_bits() ^ moved.to_bits();
+                            p[r] = velocity;
+                            u[r] = moved;
+                        }
+                        if changed.leading_zeros() == 0 {
+                            let mut now = 0;
+                            for r in 0..T {
+                                now |= u64::from(u[r] >= 0.0) << r;
+                            }
+                            let mut differing = now ^ *side;
+                            while differing != 0 {
+                                let row = differing.trailing_zeros();
+                                let sample = (task.first + tile * T) as u32 + row;
+                                flips.push(Flip { neuron: neuron as u32, sample, above: now >> row & 1 == 1 });
+                                differing &= differing - 1;
+                            }
+                            *side = now;
+                        }
+                    }
+                    for r in 0..T {
+                        total[r] += weights[tile][r] * outputs[r];
+                    }
+                }
+                total.iter().sum()
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn sweep_tiles(
+                rows: usize,
+                task: &Sweep<'_, R>,
+                state: &mut [R],
+                sides: &mut [u64],
+                flips: &mut Vec<Flip>,
+            ) -> R {
+                match rows {
+                    8 => sweep::<8>(task, state, sides, flips),
+                    16 => sweep::<16>(task, state, sides, flips),
+                    32 => sweep::<32>(task, state, sides, flips),
+                    64 => sweep::<64>(task, state, sides, flips),
+                    _ => unreachable!("tiles have 8, 16, 32 or 64 rows"),
+                }
+            }
+
+            /// Whether u keeps its sign throughout a stretch, by monotone bounds: true is certain, false is not.
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn stays(rows: usize, state: &[R], s: R, c: R) -> bool {
+                // What rounding can do to the test and to the stretch, many times over.
+                const SLACK: R = 64.0 * R::EPSILON;
+                for state in state.chunks_exact(3 * rows) {
+                    let (u, rest) = state.split_at(rows);
+                    let (p, q) = rest.split_at(rows);
+                    let mut crossing = 0_u64;
+                    for ((u, p), q) in u.iter().zip(p).zip(q) {
+                        let sign = if *u >= 0.0 { 1.0 } else { -1.0 };
+                        let (by_p, by_q) = (sign * (s * p), sign * (c * q));
+                        let worst =
+                            sign * u + (if by_p < 0.0 { by_p } else { 0.0 }) + (if by_q < 0.0 { by_q } else { 0.0 });
+                        let slack = SLACK * (sign * u + by_p.abs() + by_q.abs());
+                        // Rows without movement (those beyond the last sample) stay.
+                        crossing += u64::from((worst <= slack || worst.is_nan()) && (by_p != 0.0 || by_q != 0.0));
+                    }
+                    if crossing > 0 {
+                        return false;
+                    }
+                }
+                true
+            }
+
+            /// Takes a stretch; returns Σ weight φ'(u)·(u, p, q) from before it.
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn leap(rows: usize, state: &mut [R], weights: &[R], slope: R, stretch: Stretch<R>) -> [R; 3] {
+                const LANES: usize = 8;
+                let mut sums = [[0.0; LANES]; 3];
+                for (state, weights) in state.chunks_exact_mut(3 * rows).zip(weights.chunks_exact(rows)) {
+                    let (u, rest) = state.split_at_mut(rows);
+                    let (p, q) = rest.split_at_mut(rows);
+                    let lanes = u.chunks_exact_mut(LANES).zip(p.chunks_exact_mut(LANES)).zip(q.chunks_exact(LANES));
+                    for (((u, p), q), weights) in lanes.zip(weights.chunks_exact(LANES)) {
+                        for r in 0..LANES {
+                            let weight = weights[r] * (if u[r] >= 0.0 { 1.0 } else { slope });
+                            sums[0][r] += weight * u[r];
+                            sums[1][r] += weight * p[r];
+                            sums[2][r] += weight * q[r];
+                            u[r] += stretch.s * p[r] + stretch.c * q[r];
+                            p[r] = stretch.d * p[r] + stretch.b * q[r];
+                        }
+                    }
+                }
+                sums.map(|lanes| lanes.iter().sum())
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn add_outputs(preactivations: &[R], readout: &[R], slope: R, outputs: &mut [R]) {
+                for (column, a) in preactivations.chunks_exact(outputs.len()).zip(readout) {
+                    for (output, u) in outputs.iter_mut().zip(column) {
+                        *output += a * (if *u >= 0.0 { *u } else { slope * *u });
+                    }
+                }
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn to_forces(preactivations: &mut [R], readout: &[R], slope: R, forces: &[R]) {
+                for (column, a) in preactivations.chunks_exact_mut(forces.len()).zip(readout) {
+                    let below = a * slope;
+                    for (u, force) in column.iter_mut().zip(forces) {
+                        *u = force * (if *u >= 0.0 { *a } else { below });
+                    }
+                }
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn move_weights(weights: &mut [R], velocity: &mut [R], gradients: &[&[R]], momentum: R, rate: R) {
+                velocity.iter_mut().for_each(|v| *v *= momentum);
+                for gradient in gradients {
+                    velocity.iter_mut().zip(*gradient).for_each(|(v, g)| *v += g);
+                }
+                weights.iter_mut().zip(velocity).for_each(|(w, v)| *w += rate * *v);
+            }
+        }
+    };
+}
+
+kernels!(f32, single);
+kernels!(f64, double);
+
+/// The kernels of a floating-point type.
+pub(super) trait Kernels: Sized {
+    /// One step: applies the changes to the forces, moves u and p, notes who changed side; returns
+    /// Σ_n weight_n Σ_i a_i φ(u_in) from before the step.
+    fn sweep(rows: usize, task: &Sweep<'_, Self>, state: &mut [Self], sides: &mut [u64], flips: &mut Vec<Flip>)
+    -> Self;
+    /// Whether one neuron's signs are certain to stay while u moves by between 0 and s times p, and 0 and c times q.
+    fn stays(rows: usize, state: &[Self], s: Self, c: Self) -> bool;
+    /// Moves one neuron by a stretch; returns Σ_n weight_n φ'(u_n)·(u_n, p_n, q_n) from before it.
+    fn leap(rows: usize, state: &mut [Self], weights: &[Self], slope: Self, stretch: Stretch<Self>) -> [Self; 3];
+    /// f_n += Σ_i a_i φ(u_in); preactivations are one column per neuron.
+    fn add_outputs(preactivations: &[Self], readout: &[Self], slope: Self, outputs: &mut [Self]);
+    /// u_in ← force_n a_i φ'(u_in).
+    fn to_forces(preactivations: &mut [Self], readout: &[Self], slope: Self, forces: &[Self]);
+    /// v ← βv + Σ gradients, w ← w + ηv.
+    fn move_weights(weights: &mut [Self], velocity: &mut [Self], gradients: &[&[Self]], momentum: Self, rate: Self);
+}
+
+macro_rules! dispatch {
+    ($type:ident, $module:ident) => {
+        impl Kernels for $type {
+            fn sweep(
+                rows: usize,
+                task: &Sweep<'_, Self>,
+                state: &mut [Self],
+                sides: &mut [u64],
+                flips: &mut Vec<Flip>,
+            ) -> Self {
+                $module::sweep_tiles(rows, task, state, sides, flips)
+            }
+
+            fn stays(rows: usize, state: &[Self], s: Self, c: Self) -> bool {
+                $module::stays(rows, state, s, c)
+            }
+
+            fn leap(
+                rows: usize,
+                state: &mut [Self],
+                weights: &[Self],
+                slope: Self,
+                stretch: Stretch<Self>,
+            ) -> [Self; 3] {
+                $module::leap(rows, state, weights, slope, stretch)
+            }
+
+            fn add_outputs(preactivations: &[Self], readout: &[Self], slope: Self, outputs: &mut [Self]) {
+                $module::add_outputs(preactivations, readout, slope, outputs);
+            }
+
+            fn to_forces(preactivations: &mut [Self], readout: &[Self], slope: Self, forces: &[Self]) {
+                $module::to_forces(preactivations, readout, slope, forces);
+            }
+
+            fn move_weights(
+                weights: &mut [Self],
+                velocity: &mut [Self],
+                gradients: &[&[Self]],
+                momentum: Self,
+                rate: Self,
+            ) {
+                $module::move_weights(weights, velocity, gradients, momentum, rate);
+            }
+        }
+    };
+}
+
+dispatch!(f32, single);
+dispatch!(f64, double);

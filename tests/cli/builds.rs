@@ -1,0 +1,58 @@
+//! The same numbers to the last bit for every number of threads, from run to run, and from every build of this source.
+//!
+//! Across processors the bits may differ: products choose their blocking and their fused instructions by what the
+//! processor offers, and the order of a sum decides its last bits. Within one processor nothing that is computed depends
+//! on the build: Rust neither fuses nor reorders floating-point operations, and blocks are cut by sizes, not by threads.
+
+use std::process::Command;
+
+use crate::place::{Place, text};
+
+/// Set to another build's `pertlearn` (debug beside release, say) to compare its numbers with this one's; `.ci/run` does.
+const OTHER: &str = "PERTLEARN_OTHER";
+
+/// Everything that computes: flow, descent on every route and in both precisions, kernels, predictors.
+fn commands() -> Vec<String> {
+    let small = "--data shifted-gauss --input-dim 20 --train-count 150 --test-count 40 --epsilon 0.1";
+    let descent = "--descent --learning-rate 1 --learning-rate-perturbed 0.5 --momentum 0.9 --plateau";
+    let learn = |data: &str, rest: &str| format!("learn {data} {rest} --json -");
+    vec![
+        learn(small, "--scenario a --width 40 --flow --time 1 --time-perturbed 2"),
+        learn(small, &format!("--scenario a --width 40 {descent} --steps 150 --steps-perturbed 100")),
+        learn(small, &format!("--scenario b --width 40 {descent} --steps 60 --steps-perturbed 60 --precision f32")),
+        learn(small, &format!("--scenario b --width 40 {descent} --steps 40 --steps-perturbed 40 --loss logistic")),
+        learn(small, &format!("--scenario a --width 600 {descent} --steps 10 --steps-perturbed 10 --loss squared")),
+        // So many points that threads share the Gram matrix, not the neurons.
+        learn(
+            "--data gauss --input-dim 4 --train-count 1500 --test-count 20 --epsilon 0.1",
+            &format!("--scenario b --width 9 {descent} --steps 25 --steps-perturbed 25"),
+        ),
+    ]
+}
+
+/// Standard output of a command without the record of the run, which holds times and arguments.
+fn numbers(program: &str, words: &str, threads: usize) -> serde_json::Value {
+    let place = Place::empty();
+    let mut command = Command::new(program);
+    command.args(words.split_whitespace()).args(["--threads", &threads.to_string()]).current_dir(place.path("."));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{words}\n{}", text(&output.stderr));
+    let mut document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(document.as_object_mut().unwrap().remove("run").is_some());
+    document
+}
+
+#[test]
+fn numbers_do_not_depend_on_threads_on_the_run_or_on_the_build() {
+    let this = env!("CARGO_BIN_EXE_pertlearn");
+    let other = std::env::var(OTHER).ok().map(|path| std::fs::canonicalize(path).unwrap().display().to_string());
+    for words in commands() {
+        let expected = numbers(this, &words, 1);
+        for threads in [2, 7, 2] {
+            assert_eq!(numbers(this, &words, threads), expected, "{threads} threads: {words}");
+        }
+        if let Some(other) = &other {
+            assert_eq!(numbers(other, &words, 2), expected, "{other}: {words}");
+        }
+    }
+}
