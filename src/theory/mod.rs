@@ -7,6 +7,7 @@
 //! - [`path_kernel`]: what a neuron adds to the output, from the path of its derivatives;
 //! - [`perturbation`]: the infinite-width perturbation, and the training set of the perturbation-trained limit;
 //! - [`fluctuation`]: the exact variance of the finite-width kernel; [`covariance`]: between two test points;
+//! - [`initial`]: the Gaussian law of the initial function and its gradients, sampled;
 //! - [`mod@reference`]: the two statistics that the authors' code computes.
 
 mod arctangent;
@@ -14,6 +15,7 @@ pub mod bound;
 pub mod covariance;
 pub mod dual;
 pub mod fluctuation;
+pub mod initial;
 pub mod kernel;
 pub mod path_kernel;
 pub mod perturbation;
@@ -23,6 +25,7 @@ pub mod reference;
 pub use covariance::kernel_covariance;
 pub use dual::Pair;
 pub use fluctuation::kernel_variance;
+pub use initial::{InitialProcess, InitialSample};
 pub use kernel::{Kernel, cross_gram, gram};
 pub use perturbation::{limit_training_set, limit_training_set_along, perturbations, perturbed_points};
 pub use predict::{Predictor, SquaredLossFlow};

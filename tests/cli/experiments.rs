@@ -244,6 +244,12 @@ fn help_names_every_option_of_the_contract() {
                 .into(),
         ),
         ("verify", "--data --widths --networks --quick --out".into()),
+        (
+            "paper",
+            "--panel --seeds --scale --only-grid --out --resume --shard --data-dir --precision --without-theory small full \
+             shifted-gauss-a shifted-gauss-b gauss-a gauss-b mnist-a mnist-b fashion-a fashion-b cosine maps width offset"
+                .into(),
+        ),
     ];
     for (command, options) in commands {
         let help = place.succeed(&format!("{command} --help"));
