@@ -21,7 +21,7 @@ pub trait Loss: Sync {
 }
 
 /// The losses that the crate ships.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StandardLoss {
     /// ℓ(u) = −u, g = 1: the loss of the paper's main experiments, for which the flow is solved exactly.

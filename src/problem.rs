@@ -219,7 +219,7 @@ impl Slope {
 }
 
 /// How the second network's inputs are made from perturbations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
     /// Scenario a: train on the perturbation alone, r_n = p_n.

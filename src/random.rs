@@ -43,6 +43,15 @@ pub fn random_signs(streams: &Streams, count: usize) -> Vec<f64> {
     (0..count).map(|_| if rng.random::<bool>() { 1.0 } else { -1.0 }).collect()
 }
 
+/// n labels ±1 in uniformly random order, ⌈n/2⌉ of them +1: balanced targets.
+#[must_use]
+pub fn balanced_signs(streams: &Streams, count: usize) -> Vec<f64> {
+    use rand::seq::SliceRandom;
+    let mut signs: Vec<f64> = (0..count).map(|n| if n.is_multiple_of(2) { 1.0 } else { -1.0 }).collect();
+    signs.shuffle(&mut streams.stream(0));
+    signs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +69,15 @@ mod tests {
     fn random_signs_are_prefix_stable() {
         let streams = Streams::new(3, "targets");
         assert_eq!(random_signs(&streams, 5), random_signs(&streams, 50)[..5]);
+    }
+
+    #[test]
+    fn balanced_signs_cancel_and_are_shuffled() {
+        let streams = Streams::new(3, "targets");
+        let signs = balanced_signs(&streams, 1000);
+        assert_eq!((signs.iter().sum::<f64>(), balanced_signs(&streams, 7).iter().sum::<f64>()), (0.0, 1.0));
+        // An alternating order would have 999 changes; a random one has 500 ± 16.
+        let changes = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!((400..600).contains(&changes), "{changes}");
     }
 }

@@ -80,11 +80,11 @@ fn check(claim: &Claim, outcomes: &[FlowOutcome]) {
     }
 }
 
-//= test W4@0490361f
-//= test W9@747bd32e
+//= test W4@5937fdca
+//= test W9@5747a6b9
 //= test W11@7fa4afde
-//= power W4@0490361f
-//= power W9@747bd32e
+//= power W4@5937fdca
+//= power W9@5747a6b9
 //= power W11@7fa4afde
 #[test]
 fn no_bound_is_exceeded_more_often_than_it_allows_and_every_bound_that_is_too_small_is_rejected() {

@@ -8,5 +8,7 @@ mod builds;
 mod contract;
 #[path = "cli/experiments.rs"]
 mod experiments;
+#[path = "cli/paper.rs"]
+mod paper;
 #[path = "cli/place.rs"]
 mod place;

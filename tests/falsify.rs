@@ -74,6 +74,17 @@ fn planted_false_bounds_are_refuted() {
                 Ok(scaled_by(right(case)?, (delta / (3.0 / delta).ln()).sqrt()))
             }),
         ),
+        ("W12 with m² for m", plant("W12", |case, right| right(&case.with_width(case.width * case.width)))),
+        (
+            "W14 with 1/m for 1/√m",
+            plant("W14", |case, right| Ok(scaled_by(right(case)?, 1.0 / (case.width as f64).sqrt()))),
+        ),
+        ("W17 without what grows", plant("W17", |case, right| right(&case.with_width(1 << 52)))),
+        ("P5 with m³ for m", plant("P5", |case, right| right(&case.with_width(case.width.pow(3))))),
+        ("P7 with m² for m", plant("P7", |case, right| right(&case.with_width(case.width * case.width)))),
+        ("P8 with m³ for m", plant("P8", |case, right| right(&case.with_width(case.width.pow(3))))),
+        ("G5 with m⁴ for m", plant("G5", |case, right| right(&case.with_width(case.width.pow(4))))),
+        ("G8 with m³ for m", plant("G8", |case, right| right(&case.with_width(case.width.pow(3))))),
         ("A2 for a network 1000 times as wide", plant("A2", |case, right| right(&case.with_width(1000 * case.width)))),
         ("G6 with t for 2t", plant("G6", |case, right| Ok(scaled_by(right(case)?, 0.5_f64.sqrt())))),
         (

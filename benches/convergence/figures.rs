@@ -43,12 +43,12 @@ impl Effort {
 
 fn panel(title: &str, y_label: &str, log_y: bool, curves: Vec<Curve>) -> Panel {
     let (title, x_label, y_label) = (title.into(), "width m".into(), y_label.into());
-    Panel { title, x_label, y_label, log_y, y_range: None, curves }
+    Panel { title, x_label, log_x: true, y_label, log_y, y_range: None, curves }
 }
 
 /// Writes a figure and says where.
 pub fn write(name: &str, panels: Vec<Panel>, directory: &Path) -> Result<()> {
-    let [_, png, _] = Figure { name: name.into(), panels }.write(directory)?;
+    let [_, png, _] = Figure::row(name, panels).write(directory)?;
     println!("{}", png.display());
     Ok(())
 }

@@ -84,7 +84,7 @@ fn panel(title: &str, x_label: &str, settings: &[(f64, Setting)], effort: Effort
     let floor: Vec<(f64, f64)> = settings.iter().map(|(x, setting)| (*x, setting.operations() / RATE * 1e6)).collect();
     curves.push(Curve::line(Role::Theory, None, "floor: arithmetic at 95 GFLOP/s a core", &floor));
     let (title, x_label, y_label) = (title.into(), x_label.into(), "processor microseconds per neuron".into());
-    Ok(Panel { title, x_label, y_label, log_y: true, y_range: None, curves })
+    Ok(Panel { title, x_label, log_x: true, y_label, log_y: true, y_range: None, curves })
 }
 
 /// The figures.

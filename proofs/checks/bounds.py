@@ -18,30 +18,45 @@ def chernoff(F,var,b,n,t,rad):
             ok=(2*lam*b<1)&(2*lam*bp<1); l=np.where(ok,lam,0); x=(t/n+np.log(pi*(1-2*l*b)**-.5+(1-pi)*(1-2*l*bp)**-.5))/np.where(ok,l,1)-F; x=np.where(ok,x,np.inf)
         best=np.minimum(best,x)
     return best
+def mean_drift(D,g,T,outer,inner,compare=True):
+    """W5 (compare=False) and W7: bound on |E R|; outer = mu3/sqrt(m), inner = mu4/(mu3 sqrt(m)); given |alpha|=a, divided by omega: outer = inner = a/sqrt(m)"""
+    C,Cz,tz,tx,p,pz,s=D['C'],D['Cz'],D['tz'],D['tx'],D['p'],D['pz'],D['s']; up,lo,lam=ranges(C,g); upz,loz,_=ranges(Cz,g); vu,vd=np.maximum(up,0),np.maximum(-lo,0); vuz,vdz=np.maximum(upz,0),np.maximum(-loz,0)
+    aC=abs(Cz); y=inner*T; cot=abs(1/np.tan(np.maximum(tz,1e-12))); corr=2/3*y*(p*(vu**2+vd**2))[:,None]*cot; corr=np.minimum(lam[:,None],corr)
+    A=p[:,None]*((1+g)/2*lam[:,None]+(1-g)/2*corr); Q=vuz**2+vdz**2; B=np.inf
+    if compare:
+        vb=np.maximum(vu,vd); vbz=np.maximum(vuz,vdz); own=abs(np.diag(C))
+        rt,_=reach(D,g,vb,vb,C,tx,s); _,rz=reach(D,g,vb,vbz,Cz,tz,D['sz']); np.fill_diagonal(rt,0)
+        Dj=(1-g)*(abs(C)*np.minimum(1,4/3*y*rt)).sum(0); Dz=(1-g)*(aC*np.minimum(1,2*y*rz)).sum(0)
+        B=p[:,None]*((1+g)/2*(Dj+(1-g)*own)[:,None]+(1-g)*corr); Q=np.minimum(Q,2*vbz*Dz)
+    return outer*(1-g)*T*T/4*((aC*np.minimum(A,B)).sum(0)+pz*Q)
+def reach(D,g,vb,vx,Cx,tx,sx):
+    """p_l H_l/sin and p_l H'_l/sin of W7 for points x with signed Gram matrix Cx, angles tx, norms sx, fastest velocities vx"""
+    C,s=D['C'],D['s']; c=abs(s[:,None]*np.cos(tx)/sx[None]); cs=s[:,None]*np.cos(tx)/sx[None]; n=len(s)
+    k2=n*((C*C).sum(0)[:,None]-2*cs*(C.T@Cx)+cs**2*(Cx*Cx).sum(0)[None]); k=np.minimum(np.sqrt(np.maximum(k2,0)),abs(C).sum(0)[:,None]+c*abs(Cx).sum(0)[None])
+    W=((1-g)*k+(1+g)*abs(C.sum(0)[:,None]-cs*Cx.sum(0)[None]))/2; H=np.maximum(W,c*vx[None]); H2=np.maximum(H,np.minimum(vb[:,None],W+c*vx[None]))
+    with np.errstate(divide='ignore',invalid='ignore'): f=D['p'][:,None]/np.sin(tx)
+    return f*H,f*H2
+def block_growth(D,g,T,q):
+    """W17: E Y^2 <= T^2 E B^2 + this, given |a|=q"""
+    up,lo,lam=ranges(D['C'],g); uz,lz,lamz=ranges(D['Cz'],g); vz=np.maximum(np.maximum(uz,0),np.maximum(-lz,0))
+    return q*T**3*(vz*(1+g*g)/2*(1-g)*(abs(D['Cz'])*(D['p']*lam)[:,None]).sum(0)+(1-g*g)/4*D['pz']*lamz*vz**2)
 def all_bounds(D,g,T,m,rad,anti,t,tail='both'):
     Cz,tz,p,pz=D['Cz'],D['tz'],D['p'],D['pz']; F=limit(Cz,tz,g); varB=np.maximum(EB2(Cz,tz,D['tx'],g)-F**2,0); nc=m//2 if anti else m
-    up,lo,lam=ranges(D['C'],g); upz,loz,_=ranges(Cz,g); vu,vd=np.maximum(up,0),np.maximum(-lo,0); vuz,vdz=np.maximum(upz,0),np.maximum(-loz,0)
+    up,lo,lam=ranges(D['C'],g); upz,loz,_=ranges(Cz,g); vuz,vdz=np.maximum(upz,0),np.maximum(-loz,0)
     bu=np.maximum(upz,g*upz); bl=np.minimum(loz,g*loz); rho=T*(bu-bl)
     xu=chernoff(F,varB,bu,nc,t,rad); xl=chernoff(-F,varB,-bl,nc,t,rad)
     eX=np.maximum(xu,xl) if tail=='both' else np.where(F>0,xl,xu)
     M=lambda q:mu(q,rad); aC=abs(Cz); sm=np.sqrt(m)
-    with np.errstate(divide='ignore'): cot=abs(1/np.tan(np.maximum(tz,1e-12))); 
     first=M(3)*T*T*(1-g)/(4*sm)*((1+g)/2*(aC*(p*lam)[:,None]).sum(0)+pz*(vuz**2+vdz**2))
-    b1=first+(1-g)**2/2*(aC*p[:,None]*np.minimum((M(3)*lam*T*T/(4*sm))[:,None],M(4)*T**3*(p*(vu**2+vd**2))[:,None]*cot/(6*m))).sum(0)
-    pl=p*lam; sx=np.sin(D['tx']).copy(); 
+    b1=mean_drift(D,g,T,M(3)/sm,M(4)/M(3)/sm,False); bias=mean_drift(D,g,T,M(3)/sm,M(4)/M(3)/sm)
+    pl=p*lam; sx=np.sin(D['tx']).copy()
     with np.errstate(divide='ignore'): inv=1/sx
     P=np.minimum(M(5)*T**3*np.sqrt(np.outer(pl,pl))/(3*sm),M(6)*T**4*np.outer(pl,pl)*inv/(4*m))
     vP=(1-g)**2*(1+g*g)/2*np.einsum('jz,jz->z',aC,P@aC); vQ=M(5)*(1-g)**2*T**3*pz/(3*sm)*(vuz**3+vdz**3); vR=(np.sqrt(vP)+np.sqrt(vQ))**2
-    self_=M(3)*T*T*(1-g)**2*(1+g)/8*(aC*(p*np.diag(D['K'])/D['N'])[:,None]).sum(0)
-    s=D['s']; rx=np.cos(D['tx']); vb=np.maximum(vu,vd); h=(vb[:,None]+s[:,None]*abs(rx)/s[None]*vb[None])*p[:,None]*np.where(np.isfinite(inv),inv,0)
-    Dj=2*(1-g)*(abs(D['C'])*h).sum(0); vbz=np.maximum(vuz,vdz); hz=(vb[:,None]+s[:,None]*abs(np.cos(tz))/D['sz'][None]*vbz[None])*p[:,None]/np.sin(np.maximum(tz,1e-12))
-    Dz=2*(1-g)*(aC*hz).sum(0)
-    pair=M(4)*(1-g)*T**3*(2*(aC*(p*Dj)[:,None]).sum(0)+(1-g)/3*(aC*(p*p*(vu**2+vd**2))[:,None]*cot).sum(0)+1.5*pz*vbz*Dz)
     cR=rho/3 if rad else 7*rho/3
     flR=np.sqrt(2*vR*t/nc)+cR*t/nc
-    bias=np.minimum(b1,self_/sm+pair/m)
     if rad:
-        var=(T*np.sqrt(varB)+np.sqrt(vR))**2; yu=chernoff(T*F,var,T*bu+bias,nc,t,rad); yl=chernoff(-T*F,var,-T*bl+bias,nc,t,rad)
+        var=np.minimum((T*np.sqrt(varB)+np.sqrt(vR))**2,T*T*(varB+F**2)+block_growth(D,g,T,1/sm)-np.maximum(T*abs(F)-bias,0)**2); yu=chernoff(T*F,var,T*bu+bias,nc,t,rad); yl=chernoff(-T*F,var,-T*bl+bias,nc,t,rad)
         ef=bias+(np.maximum(yu,yl) if tail=='both' else np.where(F>0,yl,yu))
     else: ef=bias+T*eX+flR
-    return dict(varB=varB,bu=bu,bl=bl,F=F,varX=M(4)*(varB+F**2)-F**2,eX=eX,b1=b1,absR=2*first,vR=vR,self=self_,pair=pair,flR=flR,bias=bias,ef=ef,nc=nc,rho=rho)
+    return dict(varB=varB,bu=bu,bl=bl,F=F,varX=M(4)*(varB+F**2)-F**2,eX=eX,b1=b1,absR=2*first,vR=vR,flR=flR,bias=bias,ef=ef,nc=nc,rho=rho)

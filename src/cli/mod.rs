@@ -5,6 +5,7 @@ mod certify;
 mod falsify;
 mod kernel;
 mod learn;
+mod paper;
 mod predict;
 mod tightness;
 mod train;
@@ -42,6 +43,8 @@ enum Command {
     Verify(verify::VerifyArguments),
     Falsify(falsify::FalsifyArguments),
     Tightness(tightness::TightnessArguments),
+    Paper(paper::PaperArguments),
+    Merge(paper::MergeArguments),
 }
 
 /// What a command has to say about the claims it checked.
@@ -104,17 +107,19 @@ fn parse() -> Result<Arguments, clap::Error> {
 }
 
 fn run(command: Command) -> anyhow::Result<Verdict> {
-    let common = match &command {
-        Command::Kernel(arguments) => &arguments.common,
-        Command::Predict(arguments) => &arguments.common,
-        Command::Train(arguments) => &arguments.common,
-        Command::Learn(arguments) => &arguments.common,
-        Command::Certify(arguments) => &arguments.common,
-        Command::Verify(arguments) => &arguments.common,
-        Command::Falsify(arguments) => &arguments.common,
-        Command::Tightness(arguments) => &arguments.common,
+    let threads = match &command {
+        Command::Kernel(arguments) => arguments.common.threads,
+        Command::Predict(arguments) => arguments.common.threads,
+        Command::Train(arguments) => arguments.common.threads,
+        Command::Learn(arguments) => arguments.common.threads,
+        Command::Certify(arguments) => arguments.common.threads,
+        Command::Verify(arguments) => arguments.common.threads,
+        Command::Falsify(arguments) => arguments.common.threads,
+        Command::Tightness(arguments) => arguments.common.threads,
+        Command::Paper(arguments) => arguments.common.threads,
+        Command::Merge(_) => None,
     };
-    if let Some(threads) = common.threads {
+    if let Some(threads) = threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
         pool.build_global().context("cannot start the threads")?;
     }
@@ -127,5 +132,7 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Falsify(arguments) => falsify::run(&arguments),
         Command::Tightness(arguments) => tightness::run(&arguments),
+        Command::Paper(arguments) => paper::run(&arguments),
+        Command::Merge(arguments) => paper::run_merge(&arguments),
     }
 }

@@ -21,7 +21,7 @@ use crate::loss::Loss;
 use crate::problem::{Slope, TrainingSet, finite_positive};
 
 /// The floating-point type of the steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Single precision, as the paper's code.

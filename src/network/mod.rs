@@ -20,6 +20,6 @@ pub use dense::{initial_gradients, input_gradients, outputs, outputs_streamed};
 pub use descent::{Descent, Precision, Trained};
 pub use flow::{FlowOutcome, GradientFlow, PreparedFlow};
 pub use neurons::{Initialisation, Neurons, Readout, Weights};
-pub use perturb::adversarial_perturbations;
+pub use perturb::{adversarial_perturbations, guarded_perturbations};
 pub use plateau::Plateau;
 pub use tangent::empirical_ntk;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::random::Streams;
 
 /// How the hidden layer is paired at initialisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Initialisation {
     /// All neurons independent: f_0 is random and does not shrink with width.

@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use crate::error::{Error, Result};
 use crate::linalg::norm_squared;
 use crate::loss::Loss;
-use crate::problem::finite_positive;
+use crate::problem::{finite_nonnegative, finite_positive};
 
 //= N3@fb20dc94
 //= K7@dea0f6f5
@@ -26,12 +26,7 @@ pub fn adversarial_perturbations(
     epsilon: f64,
 ) -> Result<DMatrix<f64>> {
     finite_positive("epsilon", epsilon)?;
-    for (name, found) in [("outputs", outputs.len()), ("targets", targets.len())] {
-        if found != gradients.ncols() {
-            let expected = format!("{}, one per gradient", gradients.ncols());
-            return Err(Error::Shape { name: name.into(), found: found.to_string(), expected });
-        }
-    }
+    check_counts(gradients, outputs, targets)?;
     let norms: Vec<f64> =
         gradients.as_slice().chunks_exact(gradients.nrows()).map(|g| norm_squared(g).sqrt()).collect();
     let signs: Vec<f64> = outputs.iter().zip(targets).map(|(f, y)| direction(loss.force(y * f))).collect();
@@ -46,6 +41,43 @@ pub fn adversarial_perturbations(
         column.iter_mut().for_each(|p| *p = length * *p / norm);
     }
     Ok(perturbations)
+}
+
+/// The perturbations of the authors' code: as [`adversarial_perturbations`], but a norm below 10⁻¹² counts as 10⁻¹², so
+/// that a point with a vanishing gradient (narrow networks have some) is not perturbed, and ε = 0 is allowed.
+///
+/// # Errors
+/// ε < 0, infinite or NaN; numbers of outputs or targets that do not fit.
+pub fn guarded_perturbations(
+    gradients: &DMatrix<f64>,
+    outputs: &[f64],
+    targets: &[f64],
+    loss: &dyn Loss,
+    epsilon: f64,
+) -> Result<DMatrix<f64>> {
+    finite_nonnegative("epsilon", epsilon)?;
+    check_counts(gradients, outputs, targets)?;
+    let mut result = gradients.clone();
+    for (mut column, (f, y)) in result.column_iter_mut().zip(outputs.iter().zip(targets)) {
+        // The loss's gradient is −force·y·∇f: its size counts for the guard, as in the authors' code.
+        let force = y * loss.force(y * f);
+        let norm = force.abs() * norm_squared(column.as_slice()).sqrt();
+        column *= epsilon * force / norm.max(NORM_GUARD);
+    }
+    Ok(result)
+}
+
+/// What [`guarded_perturbations`] takes a smaller norm for.
+const NORM_GUARD: f64 = 1e-12;
+
+fn check_counts(gradients: &DMatrix<f64>, outputs: &[f64], targets: &[f64]) -> Result<()> {
+    for (name, found) in [("outputs", outputs.len()), ("targets", targets.len())] {
+        if found != gradients.ncols() {
+            let expected = format!("{}, one per gradient", gradients.ncols());
+            return Err(Error::Shape { name: name.into(), found: found.to_string(), expected });
+        }
+    }
+    Ok(())
 }
 
 /// The sign of a force; a force that underflowed to zero at a huge margin has none, nor has one that is not a number.
@@ -83,5 +115,20 @@ mod tests {
         assert!(matches!(result, Err(Error::ZeroGradient { index: 1, count: 2, .. })));
         let fits = adversarial_perturbations(&gradients, &[0.0; 2], &[1.0; 3], &StandardLoss::Identity, 0.5);
         assert!(matches!(fits, Err(Error::Shape { .. })));
+    }
+
+    #[test]
+    fn guarded_perturbations_leave_points_without_gradient_where_they_are() {
+        let gradients = DMatrix::from_column_slice(2, 3, &[3.0, 4.0, 0.0, 0.0, 3e-13, 4e-13]);
+        let guarded = |epsilon| {
+            guarded_perturbations(&gradients, &[0.0; 3], &[1.0, 1.0, -1.0], &StandardLoss::Identity, epsilon).unwrap()
+        };
+        // The third norm is half the guard: half the length.
+        let found = guarded(0.5);
+        let expected = [0.3, 0.4, 0.0, 0.0, -0.15, -0.2];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{found}");
+        assert!(guarded(0.0).iter().all(|p| *p == 0.0));
+        let negative = guarded_perturbations(&gradients, &[0.0; 3], &[1.0; 3], &StandardLoss::Identity, -1.0);
+        assert!(negative.is_err());
     }
 }

@@ -1,6 +1,8 @@
-//! What people and programs read: tables, JSON documents, [figures](plot), and the record of how a run was made.
+//! What people and programs read: tables, JSON documents, [figures](plot), [maps](map), and the record of how a run was
+//! made.
 
 mod json;
+pub mod map;
 pub mod plot;
 mod provenance;
 mod table;

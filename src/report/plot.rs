@@ -1,4 +1,4 @@
-//! Figures: log-log panels with bands, predictions and bounds, written as SVG, PNG and CSV.
+//! Figures: panels with bands, predictions and bounds, written as SVG, PNG and CSV.
 //!
 //! A thin layer over `kuva` that fixes what all figures of the project share. Colours are those of Okabe and Ito, which
 //! survive colour blindness; every series also has its own marker, and every kind of curve its own dash, so that the
@@ -35,6 +35,7 @@ const PANEL_WIDTH: f64 = 560.0;
 const PLOT_HEIGHT: f64 = 430.0;
 const LEGEND_LINE: f64 = 22.0;
 const UNUSED_BELOW: f64 = 24.0;
+const SHARED_LEGEND_SIZE: u32 = 12;
 
 /// What a curve is, which decides how it is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -48,6 +49,10 @@ pub enum Role {
     Bound,
     /// A line to compare slopes with; its height means nothing: thin, grey, dotted.
     Guide,
+    /// Another statistic of what a measured curve of the same colour shows: thin, dotted.
+    Aside,
+    /// Places to take note of; their height means nothing: grey crosses.
+    Mark,
 }
 
 /// A point of a curve; `band` encloses the stated share of networks.
@@ -99,28 +104,31 @@ impl Curve {
 
     fn shade(&self) -> &'static str {
         match (self.role, self.colour) {
-            (Role::Guide, _) => GREY,
+            (Role::Guide | Role::Mark, _) => GREY,
             (_, None) => BLACK,
             (_, Some(index)) => COLOURS[index % COLOURS.len()],
         }
     }
 
     fn marker(&self) -> MarkerShape {
+        if self.role == Role::Mark {
+            return MarkerShape::Cross;
+        }
         MARKERS[self.colour.unwrap_or(0) % MARKERS.len()]
     }
 
     fn dashes(&self) -> Option<&'static str> {
         match self.role {
-            Role::Measured => None,
+            Role::Measured | Role::Mark => None,
             Role::Theory => Some("9 5"),
             Role::Bound => Some("11 4 2 4"),
-            Role::Guide => Some("2 4"),
+            Role::Guide | Role::Aside => Some("2 4"),
         }
     }
 
     fn legend_entry(&self) -> LegendEntry {
         let shape = match self.role {
-            Role::Measured => LegendShape::Marker(self.marker()),
+            Role::Measured | Role::Mark => LegendShape::Marker(self.marker()),
             _ => LegendShape::Line,
         };
         let dasharray = self.dashes().map(Into::into);
@@ -129,13 +137,16 @@ impl Curve {
 
     fn draw(&self, plots: &mut Vec<Plot>) {
         let pairs = || self.points.iter().map(|p| (p.x, p.y)).collect::<Vec<_>>();
-        let mut line = LinePlot::new().with_data(pairs()).with_color(self.shade());
-        line = line.with_stroke_width(if self.role == Role::Guide || !self.in_legend { 1.5 } else { 2.0 });
-        if let Some(dashes) = self.dashes() {
-            line = line.with_line_style(kuva::plot::line::LineStyle::Custom(dashes.into()));
+        if self.role != Role::Mark {
+            let mut line = LinePlot::new().with_data(pairs()).with_color(self.shade());
+            let thin = matches!(self.role, Role::Guide | Role::Aside) || !self.in_legend;
+            line = line.with_stroke_width(if thin { 1.5 } else { 2.0 });
+            if let Some(dashes) = self.dashes() {
+                line = line.with_line_style(kuva::plot::line::LineStyle::Custom(dashes.into()));
+            }
+            plots.push(line.into());
         }
-        plots.push(line.into());
-        if self.role == Role::Measured {
+        if matches!(self.role, Role::Measured | Role::Mark) {
             let markers = ScatterPlot::new().with_data(pairs()).with_color(self.shade());
             plots.push(markers.with_marker(self.marker()).with_size(4.5).into());
         }
@@ -156,8 +167,10 @@ impl Curve {
 pub struct Panel {
     /// Title above the axes.
     pub title: String,
-    /// Label of the horizontal axis, which is logarithmic.
+    /// Label of the horizontal axis.
     pub x_label: String,
+    /// Whether the horizontal axis is logarithmic.
+    pub log_x: bool,
     /// Label of the vertical axis.
     pub y_label: String,
     /// Whether the vertical axis is logarithmic.
@@ -174,12 +187,23 @@ impl Panel {
         all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     }
 
+    /// The ends of the horizontal axis: a little beyond the points.
+    fn x_range(&self) -> (f64, f64) {
+        let (low, high) = self.span(|p| [p.x; 3]);
+        if self.log_x {
+            return (low / 1.3, high * 1.3);
+        }
+        // A single point gets an axis of its own size.
+        let margin = if high > low { 0.04 * (high - low) } else { 0.5 * low.abs().max(1.0) };
+        (low - margin, high + margin)
+    }
+
     fn legend_curves(&self) -> impl Iterator<Item = &Curve> {
         self.curves.iter().filter(|curve| curve.in_legend)
     }
 
     fn layout(&self, plots: &[Plot], legend_lines: usize) -> Layout {
-        let (low_x, high_x) = self.span(|p| [p.x; 3]);
+        let (low_x, high_x) = self.x_range();
         let (low_y, high_y) = self.y_range.unwrap_or_else(|| {
             let (low, high) = self.span(|p| p.band.map_or([p.y; 3], |(a, b)| [a, b, p.y]));
             if self.log_y { (low / 1.3, high * 1.3) } else { (low, high) }
@@ -190,25 +214,33 @@ impl Panel {
             || LegendEntry { label: " ".into(), color: "#FFFFFF".into(), shape: LegendShape::Line, dasharray: None };
         legend.resize_with(legend_lines, blank);
         let layout = Layout::auto_from_plots(plots)
-            .with_log_x()
             .with_title(&self.title)
             .with_x_label(&self.x_label)
             .with_y_label(&self.y_label)
-            .with_x_axis_min(low_x / 1.3)
-            .with_x_axis_max(high_x * 1.3)
+            .with_x_axis_min(low_x)
+            .with_x_axis_max(high_x)
             .with_y_axis_min(low_y)
             .with_y_axis_max(high_y)
-            .with_x_tick_format(TickFormat::Custom(Arc::new(power_of_ten)))
             .with_title_size(17)
             .with_label_size(16)
             .with_tick_size(14)
             .with_body_size(14)
-            .with_legend_entries(legend)
-            .with_legend_position(LegendPosition::OutsideBottomColumns)
-            .with_legend_col_limit(1)
-            .with_legend_box(false)
             .with_width(PANEL_WIDTH)
             .with_height(PLOT_HEIGHT + LEGEND_LINE * legend_lines as f64);
+        let layout = if self.log_x {
+            layout.with_log_x().with_x_tick_format(TickFormat::Custom(Arc::new(power_of_ten)))
+        } else {
+            layout.with_x_tick_format(TickFormat::Custom(Arc::new(plain)))
+        };
+        let layout = if legend.is_empty() {
+            layout
+        } else {
+            layout
+                .with_legend_entries(legend)
+                .with_legend_position(LegendPosition::OutsideBottomColumns)
+                .with_legend_col_limit(1)
+                .with_legend_box(false)
+        };
         if self.log_y {
             // Up to three decades have ticks at 1, 2 and 5, which read best as plain numbers.
             let decades = high_y.log10().ceil() - low_y.log10().floor();
@@ -220,16 +252,32 @@ impl Panel {
     }
 }
 
-/// A figure of one or more panels side by side.
+/// A figure of one or more panels.
 #[derive(Debug, Clone)]
 pub struct Figure {
     /// Its name: files are called `name.svg`, `name.png` and `name.csv`.
     pub name: String,
-    /// The panels, from left to right.
+    /// The panels, row by row.
     pub panels: Vec<Panel>,
+    /// Panels per row.
+    pub columns: usize,
+    /// One legend below the figure, of all entries that occur, instead of one below each panel.
+    pub shared_legend: bool,
 }
 
 impl Figure {
+    /// Panels side by side, each with its legend.
+    #[must_use]
+    pub fn row(name: &str, panels: Vec<Panel>) -> Self {
+        Figure { name: name.into(), columns: panels.len().max(1), panels, shared_legend: false }
+    }
+
+    /// Panels in rows of `columns`, with one legend.
+    #[must_use]
+    pub fn grid(name: &str, panels: Vec<Panel>, columns: usize) -> Self {
+        Figure { name: name.into(), columns: columns.clamp(1, panels.len().max(1)), panels, shared_legend: true }
+    }
+
     /// Writes SVG, PNG and CSV into an existing directory, each whole or not at all; returns their paths.
     ///
     /// # Errors
@@ -269,7 +317,7 @@ impl Figure {
                     let (low, high) = point.band.unwrap_or((point.y, point.y));
                     let fits = |v: f64, log: bool| v.is_finite() && (!log || v > 0.0);
                     for (value, log) in
-                        [(point.x, true), (point.y, panel.log_y), (low, panel.log_y), (high, panel.log_y)]
+                        [(point.x, panel.log_x), (point.y, panel.log_y), (low, panel.log_y), (high, panel.log_y)]
                     {
                         if !fits(value, log) {
                             let expected = if log { "a positive finite number" } else { "a finite number" };
@@ -285,25 +333,45 @@ impl Figure {
     }
 
     fn scene(&self) -> kuva::render::render::Scene {
-        let legend_lines = self.panels.iter().map(|panel| panel.legend_curves().count()).max().unwrap_or(0);
+        let most = self.panels.iter().map(|panel| panel.legend_curves().count()).max().unwrap_or(0);
+        let legend_lines = if self.shared_legend { 0 } else { most };
         let mut all_plots = Vec::new();
         let mut layouts = Vec::new();
         for panel in &self.panels {
             let mut plots = Vec::new();
             panel.curves.iter().for_each(|curve| curve.draw_band(&mut plots));
             panel.curves.iter().for_each(|curve| curve.draw(&mut plots));
-            layouts.push(panel.layout(&plots, legend_lines));
+            let layout = panel.layout(&plots, legend_lines);
+            // A shared legend's box is made for text of this size.
+            layouts.push(if self.shared_legend { layout.with_body_size(SHARED_LEGEND_SIZE) } else { layout });
             all_plots.push(plots);
         }
-        let figure = kuva::render::figure::Figure::new(1, self.panels.len())
+        let rows = self.panels.len().div_ceil(self.columns);
+        let figure = kuva::render::figure::Figure::new(rows, self.columns)
             .with_plots(all_plots)
             .with_layouts(layouts)
+            // Only cells that have a panel: an empty one would get a letter too.
+            .with_structure((0..self.panels.len()).map(|index| vec![index]).collect())
             .with_cell_size(PANEL_WIDTH, PLOT_HEIGHT + LEGEND_LINE * legend_lines as f64);
         let figure = if self.panels.len() > 1 { figure.with_labels_lowercase() } else { figure };
+        if self.shared_legend {
+            return figure.with_shared_legend_bottom().with_shared_legend_entries(self.all_entries()).render();
+        }
         let mut scene = figure.render();
         // The space that kuva keeps below a legend, in case a title followed.
         scene.height -= UNUSED_BELOW;
         scene
+    }
+
+    /// The legend entries of all panels, each once.
+    fn all_entries(&self) -> Vec<LegendEntry> {
+        let mut entries: Vec<LegendEntry> = Vec::new();
+        for entry in self.panels.iter().flat_map(Panel::legend_curves).map(Curve::legend_entry) {
+            if entries.iter().all(|known| known.label != entry.label) {
+                entries.push(entry);
+            }
+        }
+        entries
     }
 
     /// The plotted data: one line per point.
@@ -367,12 +435,13 @@ mod tests {
         let panel = Panel {
             title: "panel".into(),
             x_label: "m".into(),
+            log_x: true,
             y_label: "|f − T·F|".into(),
             log_y: true,
             y_range: None,
             curves: vec![curve],
         };
-        Figure { name: "test".into(), panels: vec![panel] }
+        Figure::row("test", vec![panel])
     }
 
     #[test]
@@ -398,6 +467,22 @@ mod tests {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         let missing = figure(&[(1.0, 1.0), (2.0, 1.0)]).write(&directory.path().join("none"));
         assert!(matches!(missing, Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn linear_axes_show_zero_and_figures_have_rows() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut panel = figure(&[(0.0, 0.5), (0.01, 1.0)]).panels.remove(0);
+        assert!(Figure::row("log", vec![panel.clone()]).write(directory.path()).is_err());
+        (panel.log_x, panel.log_y) = (false, false);
+        let one = Figure::grid("one", vec![panel.clone()], 2);
+        let three = Figure::grid("three", vec![panel.clone(), panel.clone(), panel], 2);
+        let size = |figure: &Figure| (figure.scene().width, figure.scene().height);
+        let ((width, height), (wide, high)) = (size(&one), size(&three));
+        assert!(wide > 1.8 * width && high > 1.6 * height, "{width} {height} {wide} {high}");
+        // Three equal legends are one.
+        assert_eq!(three.all_entries().len(), 1);
+        one.write(directory.path()).unwrap();
     }
 
     #[test]

@@ -29,6 +29,13 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("flip probability", 1e-8),
     ("coupled losses", 2e-8),
     ("gradients and pairs", 3e-8),
+    ("width: Gaussian readouts", 1e-8),
+    ("width: moments of the drift", 1e-8),
+    ("width: limit of the mean drift", 1e-8),
+    ("width: flips", 1e-8),
+    ("width: covariance", 2e-8),
+    ("gradients: moments", 3e-8),
+    ("gradients: inputs of the second network", 1e-8),
 ];
 
 /// The false-alarm probability of a test.

@@ -3,10 +3,14 @@
 //! - [`angle`]: unit vectors (D6), angles of augmented inputs (D5);
 //! - [`tail`]: the two-point Chernoff bound (W2), Bernstein forms (W3);
 //! - [`geometry`]: what a data set contributes to the bounds, once for all widths and times (M3);
-//! - [`drift`]: mean (W5, W7) and second moment (W6) of the drift;
+//! - [`drift`]: mean (W5, W7) and second moment (W6, W17) of the drift;
+//! - [`drift_limit`]: the limit of the mean drift (W8);
+//! - [`velocity`]: flips (W13) and mean drift (W14) from the velocities at the boundaries;
 //! - [`error`]: initial kernel (W4), trained network (W9), network at initialisation (W11);
+//! - [`gaussian`]: trained network with Gaussian readouts (W12);
+//! - [`gradient_moments`]: the trained input gradient (P3–P6);
+//! - [`inputs`]: the second network's inputs (G3–G5);
 //! - [`target`]: random labels (G6), the offset of unbalanced targets (G7);
-//! - [`certificate`]: the sign of g, given f (A2);
 //! - [`enclosure`]: flips and outputs of one trained network, given its initial weights (M4, M5, M6);
 //! - [`loss`]: logistic, squared and other Lipschitz losses (L1, L2, L3);
 //! - [`boundary`]: the boundary term of the limit's gradient (P2);
@@ -32,36 +36,48 @@ pub mod certificate;
 mod cone;
 pub mod direction;
 pub mod drift;
+pub mod drift_limit;
 pub mod enclosure;
 pub mod error;
+pub mod gaussian;
 pub mod geometry;
 pub mod gradient;
 pub mod gradient_enclosure;
+pub mod gradient_moments;
+pub mod inputs;
 pub mod limit;
 pub mod limit_enclosure;
 pub mod loss;
 pub mod norm;
 pub mod pair;
+mod reach;
 pub mod rounding;
 pub mod sampled;
 pub mod tail;
 pub mod target;
 pub mod uniform;
+pub mod velocity;
 
 pub use angle::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
 pub use boundary::boundary_term_bound;
 pub use certificate::{Certificate, certificate_given_f};
 pub use direction::{SlidingDerivative, TrainedGradient, gradient_component_bound, gradient_functional_bound};
-pub use drift::{drift_second_moment_bound, mean_drift_asymptotic_bound, mean_drift_bound};
+pub use drift::{block_second_moment_bound, drift_second_moment_bound, mean_drift_bound, mean_drift_comparison_bound};
+pub use drift_limit::mean_drift_limit;
 pub use enclosure::{
     Start, TrainedNeuron, flip_probability_bound, flip_time_at, flip_times, network_deviation_bound, network_enclosure,
 };
 pub use error::{Tail, initial_output_bound, kernel_deviation_bound, network_error_bound};
+pub use gaussian::gaussian_network_error_bound;
 pub use geometry::{Geometry, signed_gram_matrix, velocity_range};
 pub use gradient::GradientGeometry;
 pub use gradient_enclosure::{
     GradientEnclosure, GradientLaw, GradientSample, Interval, PairTruncation, gradient_enclosure, gradient_events,
 };
+pub use gradient_moments::{
+    averaged_gradient_fluctuation_bound, cosine_deficit_bound, gradient_fluctuation_bound, gradient_mean_bound,
+};
+pub use inputs::{FirstNetwork, expected_limit_deviation_bound, kernel_change_bound, normalisation_remainder_bound};
 pub use limit::{LimitDeviation, PerturbationRule, limit_deviation_bound};
 pub use limit_enclosure::{LimitEnclosure, Perturbing, SignMargin, limit_enclosure};
 pub use loss::{
@@ -79,6 +95,7 @@ pub use sampled::{SampledDrift, Sampling, sampled_drift_bound, sampled_mean_boun
 pub use tail::{bernstein_deviation, chernoff_deviation};
 pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};
 pub use uniform::uniform_network_error_bound;
+pub use velocity::{BoundaryVelocities, flip_probability_bound_with_velocities, mean_drift_bound_with_velocities};
 
 use crate::error::{Error, Result};
 

@@ -10,7 +10,7 @@ use crate::problem::{Points, Slope, TrainingSet};
 
 //= D7@e5361188
 //= W1@23ae4143
-//= W8@88d3e56f
+//= W8@68e86f70
 /// Var X(z) for each test point, X = ω φ'(u(z)) (1/N) Σ_n y_n K_n(z) φ'(u(x_n)), whose mean over m independent neurons is
 /// the initial rate ∂_t f(z) of a network of width m.
 ///

@@ -141,7 +141,7 @@ fn messages_say_everything_once() {
 #[test]
 fn hunts_that_cannot_be() {
     let place = Place::empty();
-    refuse(&place, "falsify --bound W99 --budget 1", &["bound is 'W99'; expected one of D5, D6, M3, "]);
+    refuse(&place, "falsify --bound W99 --budget 1", &["bound is 'W99'; expected one of D5, D6, G3, "]);
     refuse(&place, "falsify --bound w5 --budget 1", &["bound is 'w5'"]);
     refuse(&place, "falsify", &["--bound <ID>"]);
     refuse(&place, "falsify --bound W5 --budget 0", &["--budget", "expected a finite number above 0"]);

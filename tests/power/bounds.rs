@@ -10,7 +10,7 @@ use perturbation_learning::stats::budget::alpha;
 use perturbation_learning::stats::{mean, variance};
 use perturbation_learning::theory::bound::{
     Geometry, ReadoutLaw, Tail, certificate_given_f, chernoff_deviation, drift_second_moment_bound,
-    initial_output_bound, kernel_deviation_bound, mean_drift_asymptotic_bound, mean_drift_bound, network_error_bound,
+    initial_output_bound, kernel_deviation_bound, mean_drift_bound, mean_drift_comparison_bound, network_error_bound,
 };
 use perturbation_learning::theory::perturbed_points;
 use rayon::prelude::*;
@@ -283,8 +283,8 @@ pub fn examine_drift() {
     let geometry = Geometry::new(&lab.train, lab.slope, &lab.test).unwrap();
     let law = |width| STANDARD.of_width(width);
     let first = mean_drift_bound(&geometry, law(width), time).unwrap();
-    let orders = mean_drift_asymptotic_bound(&geometry, law(width), time).unwrap();
-    let at_four_times = mean_drift_asymptotic_bound(&geometry, law(4 * width), time).unwrap();
+    let orders = mean_drift_comparison_bound(&geometry, law(width), time).unwrap();
+    let at_four_times = mean_drift_comparison_bound(&geometry, law(4 * width), time).unwrap();
     let moment = drift_second_moment_bound(&geometry, law(width), time).unwrap();
     let error = alpha("power: drift") / 6.0;
     let means = |bound: &[f64]| -> Vec<Evidence> {

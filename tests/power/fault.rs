@@ -81,12 +81,12 @@ Theory {
     /// Σ of unit vectors.
     ScaleDroppedFromStart,
     //= power P1@e5c64ecb
-    //= power P3@03c03096
+    //= power P3@f93468ce
     //= power D8@77dec425
     /// v for v + b.
     BoundaryDropped,
     //= power P1@e5c64ecb
-    //= power P3@03c03096
+    //= power P3@f93468ce
     //= power D8@77dec425
     /// v − b for v + b.
     BoundaryReversed,
@@ -223,34 +223,34 @@ Flow {
     EventTimesFromRange,
 }
 Bound {
-    //= power W4@0490361f
+    //= power W4@5937fdca
     /// 1/n_c for 1/√n_c: as many copies squared.
     KernelRootForgotten,
-    //= power W4@0490361f
+    //= power W4@5937fdca
     //= power W2@49c26d12
     /// ln(1/δ) for ln(2/δ), and the claim on both sides.
     KernelFactorTwoForgotten,
-    //= power W4@0490361f
+    //= power W4@5937fdca
     /// δ per point, and the claim for all points at once.
     KernelUnionForgotten,
-    //= power W4@0490361f
+    //= power W4@5937fdca
     /// t = δ.
     KernelLogarithmForgotten,
-    //= power W4@0490361f
+    //= power W4@5937fdca
     /// n_c = m for antisymmetric pairs.
     KernelPairsAsIndependent,
-    //= power W4@0490361f
+    //= power W4@5937fdca
     //= power W1@23ae4143
     /// Var B a quarter of what it is.
     KernelDeviationHalved,
-    //= power W9@747bd32e
+    //= power W9@5747a6b9
     /// The law of width m².
     ErrorRootForgotten,
-    //= power W9@747bd32e
+    //= power W9@5747a6b9
     /// The tail towards 0, and the claim on both sides.
     ErrorOneTailForTwo,
-    //= power W9@747bd32e
-    //= power W8@88d3e56f
+    //= power W9@5747a6b9
+    //= power W8@68e86f70
     /// T·e_X alone.
     ErrorDriftForgotten,
     //= power W11@7fa4afde
@@ -273,17 +273,17 @@ Bound {
     /// 1/m for 1/√m.
     MeanDriftRootForgotten,
     //= power W5@0326e76b
-    //= power W7@956c9d66
-    //= power W8@88d3e56f
+    //= power W7@6699cfd1
+    //= power W8@68e86f70
     /// E(f_T − f₀) = T·F.
     MeanDriftForgotten,
-    //= power W7@956c9d66
-    /// β_pair/m without β_self/√m.
+    //= power W7@6699cfd1
+    /// What is of order 1/m in W7 without what is of order 1/√m.
     MeanDriftSelfForgotten,
     //= power W6@4922f30b
     /// 1/m for 1/√m.
     DriftMomentRootForgotten,
-    //= power P4@e9148dca
+    //= power P4@e42a1f71
     /// Squared deviations of the gradient fall like 1/m, as those of function values do.
     GradientRateOfFunction,
     //= power W3@ed3dfd0e

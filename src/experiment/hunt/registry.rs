@@ -6,6 +6,7 @@
 
 mod dynamics;
 mod enclosure;
+mod gradient;
 mod limit;
 mod pairs;
 mod tails;
@@ -141,6 +142,7 @@ pub fn entries() -> Vec<Entry> {
         tails::entries(),
         width::entries(),
         limit::entries(),
+        gradient::entries(),
         target::entries(),
     ]
     .concat()

@@ -19,7 +19,8 @@ use crate::problem::{Points, Slope, TrainingSet};
 pub fn boundary_term_bound(train: &TrainingSet, slope: Slope, points: &Points) -> Result<Vec<f64>> {
     train.points().same_dimension("points", points)?;
     let (distinct, labels) = merge(train);
-    let sizes = signed_gram(&distinct, &labels, 1.0 / train.count() as f64, points);
+    let weights: Vec<f64> = labels.iter().map(|y| y / train.count() as f64).collect();
+    let sizes = signed_gram(&distinct, &weights, 1.0, points.as_columns());
     let d = points.input_dim() as f64;
     let columns = sizes.as_slice().chunks_exact(distinct.count()).zip(points.iter());
     Ok(columns

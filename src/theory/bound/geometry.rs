@@ -1,8 +1,11 @@
 //! What a data set contributes to the width bounds, once for all widths, times and readouts.
 
+use std::sync::OnceLock;
+
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
+use super::reach::Reach;
 use crate::error::Result;
 use crate::linalg::{Store, multiply_parallel, norm_squared, view};
 use crate::problem::{Points, Slope, TrainingSet};
@@ -82,19 +85,22 @@ pub(super) fn density_at_zero(std: f64) -> f64 {
 /// A data set, its test points and a slope, prepared for the bounds of `proofs/width.md`.
 ///
 /// Equal training points are merged (their labels are summed; points whose labels cancel drop out): the bounds on the
-/// drift require it, because equal points cross zero together. Memory: three N × N and two N × M matrices. Cost: one
+/// drift require it, because equal points cross zero together. Memory: four N × N and five N × M matrices at most, and the points. Cost: one
 /// arctangent per pair of points and the matrix products.
 #[derive(Debug)]
 pub struct Geometry {
     pub(super) slope: Slope,
     pub(super) input_dim: usize,
-    /// The merged training points.
+    /// The merged training points, the sum of their labels over N, and their velocities.
+    pub(super) points: Points,
+    pub(super) weights: Vec<f64>,
     pub(super) train: Vec<Site>,
     /// |Σ y|·K_nn/N of the merged points: the force of a point on itself.
     pub(super) own: Vec<f64>,
+    pub(super) test_points: Points,
     pub(super) test: Vec<Site>,
-    /// Whether a test point is one of the merged training points.
-    pub(super) is_training_point: Vec<bool>,
+    /// Which of the merged training points a test point is, if it is one.
+    pub(super) twin: Vec<Option<usize>>,
     /// |C_j(x_k)| and θ_jk.
     pub(super) sizes: DMatrix<f64>,
     pub(super) angles: DMatrix<f64>,
@@ -103,6 +109,7 @@ pub struct Geometry {
     pub(super) test_angles: DMatrix<f64>,
     limit: Vec<f64>,
     variance: Vec<f64>,
+    reach: OnceLock<Reach>,
 }
 
 impl Geometry {
@@ -129,28 +136,32 @@ impl Geometry {
         set.points().same_dimension("test points", test)?;
         let limit = Predictor::identity(set, slope, 1.0)?.values(test)?;
         let variance = kernel_variance(set, slope, test, 1.0)?.into_iter().map(|v| v.max(0.0)).collect();
-        let scale = 1.0 / set.count() as f64;
-        let within = signed_gram(points, labels, scale, points);
-        let towards = signed_gram(points, labels, scale, test);
+        let weights: Vec<f64> = labels.iter().map(|y| y / set.count() as f64).collect();
+        let within = signed_gram(points, &weights, 1.0, points.as_columns());
+        let towards = signed_gram(points, &weights, 1.0, test.as_columns());
         let sites = |at: &Points, columns: &DMatrix<f64>| -> Vec<Site> {
             let columns = columns.as_slice().par_chunks_exact(points.count());
             columns.enumerate().map(|(j, column)| Site::new(at.point(j), column, slope)).collect()
         };
         let own = (0..points.count()).map(|n| within[(n, n)].abs()).collect();
-        let is_training_point = test.iter().map(|z| points.iter().any(|x| x == z)).collect();
+        let twin = test.iter().map(|z| points.iter().position(|x| x == z)).collect();
         Ok(Geometry {
             slope,
             input_dim: points.input_dim(),
             train: sites(points, &within),
             own,
             test: sites(test, &towards),
-            is_training_point,
+            twin,
+            test_points: test.clone(),
             sizes: within.abs(),
             angles: angles(gram(Kernel::DerivativeDual, Slope::RELU, points)),
             test_sizes: towards.abs(),
             test_angles: angles(cross_gram(Kernel::DerivativeDual, Slope::RELU, points, test)),
+            points: points.clone(),
+            weights,
             limit,
             variance,
+            reach: OnceLock::new(),
         })
     }
 
@@ -164,6 +175,11 @@ impl Geometry {
     #[must_use]
     pub fn variance(&self) -> &[f64] {
         &self.variance
+    }
+
+    /// The windows of W7: two products of N × N matrices when first asked for.
+    pub(super) fn reach(&self) -> &Reach {
+        self.reach.get_or_init(|| Reach::new(self))
     }
 
     /// [b↓, b↑] of M3: the range of φ'(u_z)·V(z), for each test point.
@@ -208,18 +224,19 @@ pub(super) fn groups(set: &TrainingSet) -> (Vec<usize>, Vec<(usize, f64)>) {
 /// Test points of another dimension.
 pub fn signed_gram_matrix(set: &TrainingSet, test: &Points) -> Result<DMatrix<f64>> {
     set.points().same_dimension("test points", test)?;
-    Ok(signed_gram(set.points(), set.labels(), 1.0 / set.count() as f64, test))
+    let weights: Vec<f64> = set.labels().iter().map(|y| y / set.count() as f64).collect();
+    Ok(signed_gram(set.points(), &weights, 1.0, test.as_columns()))
 }
 
-/// C_j(z) = y_j(⟨x_j,z⟩ + 1)/N: one column per z.
-pub(super) fn signed_gram(points: &Points, labels: &[f64], scale: f64, test: &Points) -> DMatrix<f64> {
+/// w_j(⟨x_j,z⟩ + `bias`), one column per z: C_j(z) for w_j = y_j/N and a bias of 1.
+pub(super) fn signed_gram(points: &Points, weights: &[f64], bias: f64, test: &DMatrix<f64>) -> DMatrix<f64> {
     let (n, d) = (points.count(), points.input_dim());
-    let mut product = DMatrix::zeros(n, test.count());
+    let mut product = DMatrix::zeros(n, test.ncols());
     let left = view(points.as_columns().as_slice(), d, n).transpose();
-    let right = view(test.as_columns().as_slice(), d, test.count());
+    let right = view(test.as_slice(), d, test.ncols());
     multiply_parallel(product.as_mut_slice(), Store::Replace, 1.0, left, right);
     for column in product.as_mut_slice().chunks_exact_mut(n) {
-        column.iter_mut().zip(labels).for_each(|(k, y)| *k = y * (*k + 1.0) * scale);
+        column.iter_mut().zip(weights).for_each(|(k, w)| *k = w * (*k + bias));
     }
     product
 }
@@ -265,7 +282,7 @@ mod tests {
         let geometry = Geometry::new(&set, Slope::RELU, &rows(&[1.0, 2.0, 3.0])).unwrap();
         // Left are x = 1 and x = 0, twice each: |Σy|K/N = 2·2/6 and 2·1/6.
         assert_eq!(geometry.own, vec![4.0 / 6.0, 2.0 / 6.0]);
-        assert_eq!(geometry.is_training_point, vec![true, false, false]);
+        assert_eq!(geometry.twin, vec![Some(0), None, None]);
         let cancelled = TrainingSet::new(rows(&[1.0, 1.0]), vec![1.0, -1.0]).unwrap();
         let nothing = Geometry::new(&cancelled, Slope::RELU, &rows(&[1.0])).unwrap();
         assert_eq!((nothing.limit()[0], nothing.ranges()[0]), (0.0, (0.0, 0.0)));

@@ -110,7 +110,7 @@ pub(super) fn chernoff(mean: f64, variance: f64, upper: f64, per_copy: f64, read
 }
 
 /// The smallest value seen by golden sections of [low, high]; a NaN never wins.
-fn golden_minimum(mut low: f64, mut high: f64, f: impl Fn(f64) -> f64) -> f64 {
+pub(super) fn golden_minimum(mut low: f64, mut high: f64, f: impl Fn(f64) -> f64) -> f64 {
     const RATIO: f64 = 0.618_033_988_749_894_9;
     let (mut left, mut right) = (high - RATIO * (high - low), low + RATIO * (high - low));
     let (mut at_left, mut at_right) = (f(left), f(right));

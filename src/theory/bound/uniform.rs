@@ -20,7 +20,7 @@ use crate::problem::finite_nonnegative;
 /// flow time T, δ for each single test point, which deviations are excluded ([`Tail::TowardsZero`]: towards 0 from the
 /// sign of G_r(z), whatever the sign of G_r̂(z)). For `Standard` initialisation add W11.
 ///
-/// Tightness: with η = 0 it is W9 with the first members of its minima. Of η, an angle α = η/√d enters as √(α/π).
+/// Tightness: with η = 0 it is W9 with W5 for W7, without W17, and with the first members of the minima. Of η, an angle α = η/√d enters as √(α/π).
 ///
 /// # Errors
 /// A geometry in which equal points were merged; another number of distances or changes; a negative or infinite one or
@@ -157,16 +157,19 @@ mod tests {
     }
 
     #[test]
-    fn without_distance_it_is_the_error_bound_with_the_first_members_of_its_minima() {
-        // Width 2 and time 10⁶: windows are so long that the first members are the smaller ones.
+    fn without_distance_it_is_the_error_bound_but_for_the_comparisons_of_w7_and_w17() {
+        // Width 2 and time 10⁶: windows are so long that the first members of the minima are the smaller ones, and W7 is W5.
         for slope in [0.0, 0.3] {
             let (data, zeros) = (geometry(slope), |count| vec![0.0; count]);
             for tail in [Tail::Both, Tail::TowardsZero] {
                 let uniform =
                     uniform_network_error_bound(&data, &zeros(12), &zeros(5), law(2), 1e6, 0.1, tail).unwrap();
                 let plain = network_error_bound(&data, law(2), 1e6, 0.1, tail).unwrap();
-                // Sums in another order: 12 positive terms.
-                uniform.iter().zip(plain).for_each(|(u, p)| assert!((u / p - 1.0).abs() < 1e-13, "{u:e} {p:e}"));
+                // W17 is smaller than W6 there, if not by much; else sums of 12 positive terms in another order.
+                uniform
+                    .iter()
+                    .zip(plain)
+                    .for_each(|(u, p)| assert!((-1e-13..0.1).contains(&(u / p - 1.0)), "{u:e} {p:e}"));
                 // Elsewhere it is larger.
                 let uniform =
                     uniform_network_error_bound(&data, &zeros(12), &zeros(5), law(1000), 0.2, 0.1, tail).unwrap();

@@ -1,4 +1,4 @@
-//! Statements on single neurons: M3, M4.
+//! Statements on single neurons: M3, M4, W13.
 
 use super::{Entry, Kind};
 use crate::error::Result;
@@ -6,7 +6,10 @@ use crate::experiment::hunt::case::Case;
 use crate::experiment::hunt::draw::{Draw, Path, ReadoutSize, follow_pairs};
 use crate::experiment::hunt::measure::Observed;
 use crate::linalg::norm_squared;
-use crate::theory::bound::{flip_probability_bound, velocity_error_bound, velocity_magnitude, velocity_range};
+use crate::theory::bound::{
+    BoundaryVelocities, flip_probability_bound, flip_probability_bound_with_velocities, velocity_error_bound,
+    velocity_magnitude, velocity_range,
+};
 
 pub(super) fn entries() -> Vec<Entry> {
     vec![
@@ -18,6 +21,11 @@ pub(super) fn entries() -> Vec<Entry> {
             ranges,
         ),
         Entry::new("M4", Kind::Expectation, "the probability of a sign change, given |a| = 1/√m", flips, windows),
+        Entry::new("W13", Kind::Expectation, "the same, from velocities at the boundary", flips, |case| {
+            let readout = 1.0 / (case.width as f64).sqrt();
+            let geometry = case.geometry()?;
+            flip_probability_bound_with_velocities(&BoundaryVelocities::new(&geometry), readout, case.time)
+        }),
     ]
 }
 

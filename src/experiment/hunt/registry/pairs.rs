@@ -1,4 +1,5 @@
-//! Statements on pairs of vectors: D5, D6. The pair is the first training point and the test point.
+//! Statements on pairs of vectors: D5, D6, G3, G4. The pair is the first training point and the test point; G3's third
+//! point is the second training point.
 
 use super::{Entry, Kind};
 use crate::error::Result;
@@ -8,7 +9,10 @@ use crate::experiment::hunt::measure::Observed;
 use crate::linalg::norm_squared;
 use crate::theory::Pair;
 use crate::theory::bound::rounding::rounding_factor;
-use crate::theory::bound::{angle_change_bound, direction_angle_bound, unit_vector_change_bound};
+use crate::theory::bound::{
+    angle_change_bound, direction_angle_bound, kernel_change_bound, normalisation_remainder_bound,
+    unit_vector_change_bound,
+};
 
 pub(super) fn entries() -> Vec<Entry> {
     vec![
@@ -20,6 +24,8 @@ pub(super) fn entries() -> Vec<Entry> {
             unit_changes,
             unit_bounds,
         ),
+        Entry::new("G3", Kind::Certain, "the kernel's change |Θ(r,z) − Θ(r',z)|", kernel_changes, kernel_bounds),
+        Entry::new("G4", Kind::Certain, "a unit vector's change beyond the first order", remainders, remainder_bounds),
     ]
 }
 
@@ -91,4 +97,41 @@ fn unit_bounds(case: &Case) -> Result<Vec<f64>> {
     let length = distance(a, b);
     let angle = if length < norm_a { direction_angle_bound(length, norm_a)? } else { f64::INFINITY };
     Ok(vec![unit_vector_change_bound(length, norm_a, norm_b)?, angle])
+}
+
+/// |Θ(r,z) − Θ(r',z)| for the last training point z.
+fn kernel_changes(case: &Case, _: &Draw) -> Result<Vec<Observed>> {
+    let ((r, moved), z) = (pair(case), case.train.points().point(case.train.count() - 1));
+    let value = (Pair::new(r, z).ntk(case.slope) - Pair::new(moved, z).ntk(case.slope)).abs();
+    // Both kernels and the bound's two terms, which are of their size: products of d + 2 roundings, angles of 10⁻¹⁴ relative.
+    let longest = norm_squared(r).max(norm_squared(moved)).sqrt() * norm_squared(z).sqrt() + 1.0;
+    let rounding = (rounding_factor((8 * r.len() + 64) as f64) + 8e-14) * 4.0 * longest;
+    Ok(vec![Observed::Certain { value, rounding }])
+}
+
+fn kernel_bounds(case: &Case) -> Result<Vec<f64>> {
+    let ((r, moved), z) = (pair(case), case.train.points().point(case.train.count() - 1));
+    Ok(vec![kernel_change_bound(r, moved, z, case.slope)?])
+}
+
+/// ‖D/‖D‖ − d/‖d‖ − Pδ/‖d‖‖ for d the training point, D = d + δ the test point.
+fn remainders(case: &Case, _: &Draw) -> Result<Vec<Observed>> {
+    let (d, moved) = pair(case);
+    let (norm, norm_moved) = (norm_squared(d).sqrt(), norm_squared(moved).sqrt());
+    let q: Vec<f64> = d.iter().map(|x| x / norm).collect();
+    let delta: Vec<f64> = d.iter().zip(moved).map(|(a, b)| (b - a) / norm).collect();
+    let along: f64 = q.iter().zip(&delta).map(|(q, x)| q * x).sum();
+    let rest = q.iter().zip(&delta).zip(moved).map(|((q, x), b)| (b / norm_moved - q - (x - along * q)).powi(2));
+    // Unit vectors and δ/‖d‖, each with d + 8 roundings.
+    let rounding = 8.0 * rounding_factor((d.len() + 16) as f64) * (1.0 + norm_squared(&delta).sqrt());
+    Ok(vec![Observed::Certain { value: rest.sum::<f64>().sqrt(), rounding }])
+}
+
+fn remainder_bounds(case: &Case) -> Result<Vec<f64>> {
+    let (d, moved) = pair(case);
+    let norm = norm_squared(d).sqrt();
+    if norm == 0.0 || norm_squared(moved) == 0.0 {
+        return Ok(Vec::new());
+    }
+    Ok(vec![normalisation_remainder_bound(distance(d, moved), norm)?])
 }

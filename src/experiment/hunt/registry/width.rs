@@ -1,4 +1,4 @@
-//! Statements on networks of finite width: W4, W5, W6, W7, W9, W11, A2.
+//! Statements on networks of finite width: W4, W5, W6, W7, W9, W11, W12, W14, W17, A2.
 
 use super::{Entry, Kind};
 use crate::error::Result;
@@ -7,8 +7,9 @@ use crate::experiment::hunt::draw::{Draw, Path, ReadoutSize, follow_pairs, outpu
 use crate::experiment::hunt::measure::Observed;
 use crate::network::{FlowOutcome, Initialisation, Readout};
 use crate::theory::bound::{
-    Tail, certificate_given_f, drift_second_moment_bound, initial_output_bound, kernel_deviation_bound,
-    mean_drift_asymptotic_bound, mean_drift_bound, network_error_bound,
+    BoundaryVelocities, Tail, block_second_moment_bound, certificate_given_f, drift_second_moment_bound,
+    gaussian_network_error_bound, initial_output_bound, kernel_deviation_bound, mean_drift_bound,
+    mean_drift_bound_with_velocities, mean_drift_comparison_bound, network_error_bound,
 };
 
 pub(super) fn entries() -> Vec<Entry> {
@@ -29,9 +30,9 @@ pub(super) fn entries() -> Vec<Entry> {
         Entry::new(
             "W7",
             Kind::Expectation,
-            "the mean drift |E R|, by self-interaction and pairs",
+            "the mean drift |E R|, the signs of the readout compared",
             mean_drift,
-            |case| mean_drift_asymptotic_bound(&case.geometry()?, case.law()?, case.time),
+            |case| mean_drift_comparison_bound(&case.geometry()?, case.law()?, case.time),
         ),
         Entry::new(
             "W9",
@@ -46,6 +47,41 @@ pub(super) fn entries() -> Vec<Entry> {
             }
             initial_output_bound(&case.test, case.slope, case.law()?, case.failure_probability)
         }),
+        Entry::new(
+            "W12",
+            Kind::Probability,
+            "the trained network's error, Gaussian readouts",
+            network_errors,
+            |case| {
+                if case.readout == Readout::Rademacher {
+                    return Ok(Vec::new());
+                }
+                gaussian_network_error_bound(
+                    &case.geometry()?,
+                    case.law()?,
+                    case.time,
+                    case.failure_probability,
+                    Tail::Both,
+                )
+            },
+        ),
+        Entry::new(
+            "W14",
+            Kind::Expectation,
+            "the mean drift |E R| given |α| = 1, from velocities",
+            given_drift,
+            |case| {
+                let geometry = case.geometry()?;
+                mean_drift_bound_with_velocities(&BoundaryVelocities::new(&geometry), case.law()?, 1.0, case.time)
+            },
+        ),
+        Entry::new(
+            "W17",
+            Kind::Expectation,
+            "a trained block's second moment given |α| = 1, E Y²",
+            block_moment,
+            |case| block_second_moment_bound(&case.geometry()?, 1.0 / (case.width as f64).sqrt(), case.time),
+        ),
         Entry::new(
             "A2",
             Kind::Probability,
@@ -151,7 +187,26 @@ fn mean_drift(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
     drift_moment(case, draw, ReadoutSize::Squared, 1, 1.0)
 }
 
+fn given_drift(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
+    drift_moment(case, draw, ReadoutSize::One, 1, 1.0)
+}
+
 fn second_moment(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
     let fourth_moment = if case.readout == Readout::Gaussian { 3.0 } else { 1.0 };
     drift_moment(case, draw, ReadoutSize::Fourth, 2, fourth_moment)
+}
+
+/// Y² = ((φ(u_T) − φ(u_0))/a)², averaged over a pair; Y lies in T[b↓, b↑] (M6).
+fn block_moment(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
+    let paths = follow_pairs(case, ReadoutSize::One, draw)?;
+    let moved = |p: &Path| (case.slope.activation(p.trained) - case.slope.activation(p.initial)) / p.readout;
+    let at_point = |(paths, (low, high)): (Pairs, (f64, f64))| {
+        let largest = case.time * low.abs().max(high.abs());
+        let values = paths.iter().map(|pair| 0.5 * pair.iter().map(|p| moved(p).powi(2)).sum::<f64>());
+        // Y errs by e = output/|a| (R5), and |(y + e)² − y²| ≤ e(2|y| + e).
+        let rounding = paths.iter().flatten().map(|p| p.slack.output / p.readout.abs()).fold(0.0, f64::max);
+        let rounding = rounding * (2.0 * largest + rounding);
+        Observed::Expectation { values: values.collect(), range: (0.0, largest * largest), rounding }
+    };
+    Ok(paths.into_iter().zip(case.geometry()?.ranges()).map(at_point).collect())
 }
