@@ -176,8 +176,8 @@ fn worst(values: impl IntoIterator<Item = f64>, bounds: &[f64]) -> f64 {
     values.into_iter().zip(bounds).map(|(value, bound)| value / bound).fold(f64::NEG_INFINITY, f64::max)
 }
 
-//= test G8@5689695d
-//= power G8@5689695d
+//= test G8@b0e8ecba
+//= power G8@b0e8ecba
 #[test]
 fn the_limit_of_g_stays_near_its_centre_and_a_centre_without_offset_is_rejected() {
     let (dim, width, networks, time) = (20, 30_000, 60, 0.3);

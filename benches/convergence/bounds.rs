@@ -71,9 +71,7 @@ pub fn perturbed(study: &Study, widths: &[usize]) -> Result<Vec<(f64, f64)>> {
         let limit = limit_deviation_bound(&trained, rule, SLOPE, test, 0.5 * FAILURE, Tail::Both)?;
         let (distances, changes) = (&limit.distances, &limit.changes);
         let own = uniform_network_error_bound(&geometry, distances, changes, law, time, 0.5 * FAILURE, Tail::Both)?;
-        // Where no direction is known G8 bounds the distance from H, not from G.
-        let moved = |z: usize| (limit.centre[z] - limit.limit[z]).abs() + limit.deviation[z];
-        let whole: Vec<f64> = own.iter().enumerate().map(|(z, own)| time * moved(z) + own).collect();
+        let whole: Vec<f64> = limit.deviation.iter().zip(own).map(|(limit, own)| time * limit + own).collect();
         Ok((width as f64, largest(&whole)))
     };
     widths.iter().map(bound).collect()

@@ -103,6 +103,13 @@ fn draw(quick: bool) -> std::result::Result<(), Box<dyn std::error::Error>> {
     }
     std::fs::create_dir_all(&directory)?;
     let wanted = std::env::var("PERTLEARN_FIGURE").ok();
+    if let Some(name) = wanted.as_deref().filter(|wanted| FIGURES.iter().all(|(name, _)| name != wanted)) {
+        let known = FIGURES.map(|(name, _)| name).join(", ");
+        return Err(format!(
+            "PERTLEARN_FIGURE is '{name}'; expected one of {known} (gradient draws perturbed as well)"
+        )
+        .into());
+    }
     for (name, figure) in FIGURES {
         if wanted.as_deref().is_none_or(|wanted| wanted == name) {
             figure(&directory, Effort { quick })?;

@@ -58,13 +58,15 @@ def limit_deviation(o,Z,yp,eps,onimage,dl,tail):
     r=onimage*D['X']+eps*yp[:,None]*q; E=setup(r,yp,Z); G=limit(E['Cz'],E['tz'],g); K=E['Cz']*yp[:,None]*N; Ph=g+(1-g)**2*(np.pi-E['tz'])/(2*np.pi); off=(yp[:,None]*Ph*(K-eps*yp[:,None]*qz)).mean(0)
     tn=np.log(24*N/dl); y=o.norm(tn)/o.nd; a=np.minimum(o.own(tn)/o.nd,y); S=o.single(Z.T,np.log(12*N*nz/dl))/o.nd[:,None]; good=a<1; a1=np.where(good,a,0)
     lo,hi=np.where(good,1/np.sqrt(1+2*a+y*y),0),np.where(good,1/(1-a1),0); w=np.where(a<y*y,np.arctan(np.sqrt(np.maximum(y*y-a1*a1,0))/(1-a1)),np.arcsin(np.minimum(y,1))); ch=np.where(good,2*np.sin(w/2),2)
-    De=np.where(good[:,None],np.minimum(np.maximum(hi-1,1-lo)[:,None]*abs(qz)+hi[:,None]*S,ch[:,None]*nZ),2*nZ)
+    De=np.where(good[:,None],np.minimum(np.maximum(hi-1,1-lo)[:,None]*abs(qz)+hi[:,None]*S,np.minimum(ch[:,None]*nZ,nZ+abs(qz))),nZ+abs(qz))
     rem=(1-g)**2/(2*np.pi)*((eps/np.sqrt(d)*ch)[:,None]*(abs(K)+eps*De)).mean(0); lo,hi,good=lo[:,None],hi[:,None],good[:,None]
-    loss=lambda W,c: np.where(good,np.maximum(np.maximum(hi-W,0)*np.maximum(S-c,0),np.maximum(W-lo,0)*np.maximum(c+S,0)),nZ)
+    loss=lambda W,c: np.maximum(np.maximum(hi-W,0)*np.maximum(S-c,0),np.maximum(W-lo,0)*np.maximum(c+S,0))
     sg=np.where(G>0,1,-1); c=sg*qz
-    if tail=='one': W=lo+(hi-lo)*np.clip((S-c)/(2*S),0,1); los=loss(W,c); t=np.log(6*nz/dl)
-    else: W=1.*good+0*qz; los=np.maximum(loss(W,c),loss(W,-c)); t=np.log(12*nz/dl)
-    H=off+eps*(W*Ph*qz).mean(0); dev=eps*(o.averaged(W*Ph/o.nd[:,None],Z.T,t)+(Ph*los).mean(0))+rem
+    if tail=='one':
+        W=lo+(hi-lo)*np.clip((S-c)/(2*S),0,1); los=loss(W,c); t=np.log(6*nz/dl); none=c-De<=-nZ; W0=np.where(none,0.,1.); l0=np.where(none,nZ,De); lin=good&(W*c-los>=W0*c-l0)
+    else: W=1.+0*qz; los=np.maximum(loss(W,c),loss(W,-c)); t=np.log(12*nz/dl); W0=W; l0=De; lin=good&(los<=De)
+    W=np.where(lin,W,W0); H=off+eps*(W*Ph*qz).mean(0); dev=eps*(o.averaged(lin*W*Ph/o.nd[:,None],Z.T,t)+(Ph*np.where(lin,los,l0)).mean(0))+rem
+    if tail=='both': dev=np.minimum(dev,eps*(Ph*De).mean(0)+rem)
     return dict(G=G,H=H,dev=dev,eta=eps*ch,tau=eps*De.mean(0),E=E,S=S,a=a,y=y,rem=rem,off=off)
 def pair(D,o,Z,yp,eps,onimage,Tp,dl):
     """A3: failure probability 1/4 for f, 1/4 for g, 1/2 for the direction"""

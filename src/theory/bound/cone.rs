@@ -40,10 +40,21 @@ pub(super) struct Component<'a> {
     pub length: f64,
 }
 
+/// How one training point enters H and its error.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Term {
+    /// w_n.
+    pub weight: f64,
+    /// ℓ_n.
+    pub loss: f64,
+    /// Whether n is in ℒ, so that its deviation is part of Λ.
+    pub linear: bool,
+}
+
 impl Component<'_> {
     /// Δ_n(z) ≥ |⟨q̂_n − q_n, z⟩|.
     pub fn change(&self) -> f64 {
-        let chord = self.cone.chord * self.length;
+        let chord = (self.cone.chord * self.length).min(self.length + self.along);
         if !self.cone.trusted {
             return chord;
         }
@@ -51,22 +62,41 @@ impl Component<'_> {
         chord.min(rescaled + self.cone.high * self.spread)
     }
 
-    /// 1, or 0 where nothing is known.
-    pub fn plain_weight(&self) -> f64 {
-        if self.cone.trusted { 1.0 } else { 0.0 }
+    /// The cheaper way with weight 1, for both signs.
+    pub fn plain_term(&self) -> Term {
+        let along = self.along;
+        let linear = self.loss(1.0, along).max(self.loss(1.0, -along));
+        let direct = self.change();
+        if self.cone.trusted && linear <= direct {
+            return Term { weight: 1.0, loss: linear, linear: true };
+        }
+        Term { weight: 1.0, loss: direct, linear: false }
+    }
+
+    /// What leaves most of the sign of c = σ⟨q_n,z⟩: w c − ℓ is largest.
+    pub fn best_term(&self, c: f64) -> Term {
+        let unlinear = [
+            Term { weight: 1.0, loss: self.change(), linear: false },
+            Term { weight: 0.0, loss: self.length, linear: false },
+        ];
+        let left = |term: &Term| term.weight * c - term.loss;
+        let best = if left(&unlinear[0]) > left(&unlinear[1]) { unlinear[0] } else { unlinear[1] };
+        if !self.cone.trusted {
+            return best;
+        }
+        let weight = self.best_weight(c);
+        let linear = Term { weight, loss: self.loss(weight, c), linear: true };
+        if left(&linear) >= left(&best) { linear } else { best }
     }
 
     /// The weight that maximises w c − ℓ(w), c = σ⟨q_n,z⟩.
-    pub fn best_weight(&self, c: f64) -> f64 {
+    fn best_weight(&self, c: f64) -> f64 {
         let share = if self.spread > 0.0 { ((self.spread - c) / (2.0 * self.spread)).clamp(0.0, 1.0) } else { 0.0 };
         self.cone.low + (self.cone.high - self.cone.low) * share
     }
 
-    /// ℓ_n of G8.
-    pub fn loss(&self, weight: f64, c: f64) -> f64 {
-        if !self.cone.trusted {
-            return self.length;
-        }
+    /// ℓ_n of G8 for n in ℒ.
+    fn loss(&self, weight: f64, c: f64) -> f64 {
         let shrunk = (self.cone.high - weight).max(0.0) * (self.spread - c).max(0.0);
         shrunk.max((weight - self.cone.low).max(0.0) * (c + self.spread).max(0.0))
     }

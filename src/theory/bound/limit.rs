@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 use super::Tail;
-use super::cone::{Component, Cone};
+use super::cone::{Component, Cone, Term};
 use super::direction::TrainedGradient;
 use super::error::log_share;
 use crate::error::Result;
@@ -28,7 +28,7 @@ pub struct PerturbationRule<'a> {
 pub struct LimitDeviation {
     /// G(z), for the limit inputs r^∞, per test point.
     pub limit: Vec<f64>,
-    /// H(z), per test point.
+    /// H(z), per test point: G(z) to both sides.
     pub centre: Vec<f64>,
     /// e_d(z), per test point: of G_r̂ from H, to both sides or towards 0 as seen from G(z).
     pub deviation: Vec<f64>,
@@ -47,11 +47,12 @@ pub(super) fn limit_set(trained: &TrainedGradient<'_>, rule: PerturbationRule<'_
     TrainingSet::new(perturbed_points(trained.geometry.points(), &moves, rule.scenario)?, rule.targets.to_vec())
 }
 
-//= G8@5689695d
+//= G8@b0e8ecba
 /// Deviation of the inputs' limit, G8: "Rademacher, `Antisymmetric` f, identity loss. For weights w_n(z) ≥ 0 put
 /// H = off + (ε/N) Σ w_n Φ_n ⟨q_n,z⟩; then for σ = ±1, σ(G_r̂ − H) ≥ −ε[Λ + (1/N) Σ Φ_n ℓ_n] − rem", with the claim's
 /// failure probabilities, at all test points at once with probability at least 1 − δ over f. [`Tail::Both`]: w = 1, so H = G
-/// and both signs are bounded. [`Tail::TowardsZero`]: σ = sgn G(z) and the weights that make the sum over ℓ cheapest.
+/// and both signs are bounded. [`Tail::TowardsZero`]: σ = sgn G(z) and the weights that make the sum over ℓ cheapest. In
+/// either case ℒ leaves out the terms that cost less without Λ.
 ///
 /// Inputs: prepared law of f; the rule of perturbation; slope of g's activation; test points; δ for all of them together.
 /// With the same probability the distances η_n and the changes τ(z) hold, which [`uniform_network_error_bound`] takes.
@@ -88,23 +89,21 @@ pub fn limit_deviation_bound(
             let length = norm_squared(test.point(z)).sqrt();
             let limit = (0..n).map(|k| limits.at(k, z)).map(|(dual, product, _, y)| y * dual * product).sum::<f64>();
             let sign = if limit > 0.0 { 1.0 } else { -1.0 };
-            let mut column = Column { limit: limit / count, centre: 0.0, deviation: 0.0, change: 0.0 };
+            let mut column = Column { limit: limit / count, centre: 0.0, deviation: 0.0, unlinear: 0.0, change: 0.0 };
             for (k, weight) in weights.iter_mut().enumerate() {
                 let (dual, product, along, target) = limits.at(k, z);
                 let at = directions.at(k, z, along, length);
-                let (w, loss) = match tail {
-                    Tail::Both => (at.plain_weight(), at.loss(1.0, along).max(at.loss(1.0, -along))),
-                    Tail::TowardsZero => {
-                        let w = at.best_weight(sign * along);
-                        (w, at.loss(w, sign * along))
-                    }
+                let Term { weight: w, loss, linear } = match tail {
+                    Tail::Both => at.plain_term(),
+                    Tail::TowardsZero => at.best_term(sign * along),
                 };
                 let change = epsilon * at.change();
                 let remainder = step * scale * at.cone.chord * (product.abs() + change);
                 column.change += change / count;
                 column.deviation += (epsilon * dual * loss + remainder) / count;
+                column.unlinear += (dual * change + remainder) / count;
                 column.centre += dual * (target * product - epsilon * along + epsilon * w * along) / count;
-                *weight = w * dual / directions.lengths[k];
+                *weight = if linear { w * dual / directions.lengths[k] } else { 0.0 };
             }
             column
         })
@@ -114,10 +113,15 @@ pub fn limit_deviation_bound(
     let t = log_share(failure_probability, events * test.count() as f64)?;
     let averaged = trained.averaged(test.as_columns(), &weights, t);
     let collect = |value: fn(&Column) -> f64| columns.iter().map(value).collect();
+    let deviation = |(column, lambda): (&Column, f64)| {
+        let linear = column.deviation + epsilon * lambda;
+        // With w = 1 and ℒ empty H = G as well.
+        if tail == Tail::Both { linear.min(column.unlinear) } else { linear }
+    };
     Ok(LimitDeviation {
         limit: collect(|c| c.limit),
         centre: collect(|c| c.centre),
-        deviation: columns.iter().zip(averaged).map(|(c, lambda)| c.deviation + epsilon * lambda).collect(),
+        deviation: columns.iter().zip(averaged).map(deviation).collect(),
         distances: directions.cones.iter().map(|cone| epsilon * cone.chord).collect(),
         changes: collect(|c| c.change),
     })
@@ -128,6 +132,8 @@ struct Column {
     limit: f64,
     centre: f64,
     deviation: f64,
+    /// The deviation from G with ℒ empty.
+    unlinear: f64,
     change: f64,
 }
 
@@ -244,6 +250,18 @@ mod tests {
         assert!(deviation(100, Slope::RELU, Scenario::OnImage, 0.0, Tail::Both).is_err());
     }
 
+    #[test]
+    fn directions_that_are_barely_known_cost_no_more_than_unknown_ones() {
+        // a_n passes through 1 between these widths, where the range of ‖d_n‖/‖D_n‖ is unbounded.
+        let widths = (1..=40).map(|power| 1 << power);
+        let all: Vec<LimitDeviation> =
+            widths.map(|m| deviation(m, Slope::RELU, Scenario::PerturbationOnly, 0.01, Tail::Both).unwrap()).collect();
+        for (wide, narrow) in all[1..].iter().zip(&all) {
+            assert!(wide.deviation.iter().zip(&narrow.deviation).all(|(wide, narrow)| wide <= narrow));
+            assert_close(&wide.centre, &wide.limit, 1e-12);
+        }
+    }
+
     /// Slope, scenario, tail, H, e_d, τ, η of the first five points.
     type Known = (f64, Scenario, Tail, [f64; 5], [f64; 5], [f64; 5], [f64; 5]);
     const KNOWN: [Known; 4] = [
@@ -270,10 +288,10 @@ mod tests {
                 -5.7024016617189e-01,
                 8.1414364130708e-02,
                 -1.6456511671164e-01,
-                -2.0633321242692e-01,
+                -2.3663122048529e-01,
                 1.9835660317769e-01,
             ],
-            [1.3650800386826e-01, 1.1283634011451e-01, 1.3243939894963e-01, 1.2901637561368e-01, 1.4720948368351e-01],
+            [1.3650800386826e-01, 1.1283634011451e-01, 1.3243939894963e-01, 1.5486564492741e-01, 1.4720948368351e-01],
             [5.9646103038606e-01, 6.4466552028020e-01, 6.6874266814276e-01, 6.0008374610363e-01, 5.1764049838920e-01],
             [5.3707630327921e-01, 3.8584567419742e-01, 4.6649383030318e-01, 4.0342025045970e-01, 3.4327330374777e-01],
         ),
