@@ -7,7 +7,7 @@ mod common;
 
 use common::say;
 use nalgebra::DMatrix;
-use perturbation_learning::experiment::certify::{Certifier, Setting};
+use perturbation_learning::experiment::certify::{Certifier, Method, Setting};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::flow::{PairSampling, Truncation};
 use perturbation_learning::network::{
@@ -378,6 +378,7 @@ fn certified_signs_agree_in_pairs_of_trained_networks() {
             time,
             time_perturbed,
             failure_probability: FAILURE,
+            method: Method::Sampled,
             samples: 20_000,
             seed: 1,
             widths: 1,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use perturbation_learning::data::{DataSet, check_writable, write_text};
-use perturbation_learning::experiment::certify::{Certifier, Setting};
+use perturbation_learning::experiment::certify::{Certifier, Method, Setting};
 use perturbation_learning::problem::Slope;
 use perturbation_learning::random::{Streams, random_signs};
 use perturbation_learning::report::{RunRecord, Table, significant};
@@ -21,7 +21,8 @@ use super::{Verdict, say};
 /// For antisymmetric networks with readouts ±1/√m and exact gradient flow of the identity loss: with probability at least
 /// 1 − δ over both networks, sgn f = sgn g at all certified points at once. The bounds are proved (statement A6); their
 /// means and variances come from a sample of single pairs of neurons, whose own failure is part of δ. The cost grows like
-/// the root of the width. --share asks for the smallest width that certifies a share of the points with F·G > 0, the
+/// the root of the width. With --method closed-form no sample is drawn (statement A3): the error of f is nearly as small, that
+/// of g several times larger. --share asks for the smallest width that certifies a share of the points with F·G > 0, the
 /// only ones that any width can certify.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("aim").required(true).multiple(true).args(["width", "share"])))]
@@ -58,6 +59,9 @@ pub struct CertifyArguments {
     /// As many targets +1 as −1, in random order (for an odd number one more), instead of independent ones.
     #[arg(long)]
     balanced: bool,
+    /// Where means and variances come from.
+    #[arg(long, value_enum, default_value = "sampled")]
+    method: MethodName,
     /// Pairs of neurons in the sample up to width 1024, and √(m/1024) times as many beyond: more make smaller errors, up to
     /// a point.
     #[arg(long, value_name = "COUNT", default_value_t = 20_000, value_parser = parse_count, allow_negative_numbers = true)]
@@ -67,6 +71,24 @@ pub struct CertifyArguments {
     out: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Names of the methods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum MethodName {
+    /// A sample of single pairs of neurons, trained exactly.
+    Sampled,
+    /// Closed forms alone.
+    ClosedForm,
+}
+
+impl From<MethodName> for Method {
+    fn from(name: MethodName) -> Self {
+        match name {
+            MethodName::Sampled => Method::Sampled,
+            MethodName::ClosedForm => Method::ClosedForm,
+        }
+    }
 }
 
 fn parse_probability(text: &str) -> Result<f64, String> {
@@ -99,7 +121,9 @@ struct CertifyResult {
     time_perturbed: f64,
     slope: Slope,
     failure_probability: f64,
-    samples: usize,
+    method: Method,
+    /// Null for the closed form.
+    samples: Option<usize>,
     balanced: bool,
     /// Σ y'_n.
     target_sum: f64,
@@ -140,6 +164,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         time: arguments.time,
         time_perturbed: arguments.time_perturbed,
         failure_probability: arguments.failure_probability,
+        method: arguments.method.into(),
         samples: arguments.samples,
         seed: arguments.common.seed,
         widths: if arguments.share.is_some() { SEARCH } else { 1 },
@@ -167,7 +192,8 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         time_perturbed: arguments.time_perturbed,
         slope: arguments.slope,
         failure_probability: arguments.failure_probability,
-        samples: arguments.samples,
+        method: arguments.method.into(),
+        samples: (arguments.method == MethodName::Sampled).then_some(arguments.samples),
         balanced: arguments.balanced,
         target_sum: targets.iter().sum(),
         width,

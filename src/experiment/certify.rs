@@ -1,6 +1,7 @@
-//! The signs of f and g, certified together before either is drawn: A6, from a sample of pairs of neurons.
+//! The signs of f and g, certified together before either is drawn: A6, from a sample of pairs of neurons, or A3, in closed
+//! form.
 //!
-//! The pairs are trained exactly by [`PairSampling`]; everything after that is a bound of [`theory::bound`](crate::theory::bound).
+//! The pairs of A6 are trained exactly by [`PairSampling`]; everything after that is a bound of [`theory::bound`](crate::theory::bound).
 //! No network of the width in question is ever trained: the cost grows like √m only.
 
 use crate::error::{Error, Result};
@@ -10,10 +11,21 @@ use crate::problem::{Points, Scenario, Slope, TrainingSet, finite_positive};
 use crate::random::Streams;
 use crate::theory::Predictor;
 use crate::theory::bound::{
-    Geometry, GradientLaw, GradientSample, PairCertificate, PairTruncation, Perturbing, Sampling, SignMargin,
-    gradient_enclosure, gradient_events, limit_enclosure, sampled_drift_bound, sampled_network_error_bound,
+    Geometry, GradientLaw, GradientSample, NetworkLaw, PairCertificate, PairTruncation, PerturbationRule, Perturbing,
+    ReadoutLaw, Sampling, SignMargin, SlidingDerivative, Times, gradient_enclosure, gradient_events, limit_enclosure,
+    pair_certificate, sampled_drift_bound, sampled_network_error_bound,
 };
 use nalgebra::DMatrix;
+
+/// Where the means and variances of a certificate come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// From a sample of single pairs of neurons (A6): several times sharper.
+    Sampled,
+    /// From closed forms alone (A3): no random number enters.
+    ClosedForm,
+}
 
 /// Everything that a certificate depends on, apart from the width.
 #[derive(Debug, Clone)]
@@ -36,6 +48,8 @@ pub struct Setting<'a> {
     pub time_perturbed: f64,
     /// δ, for all test points together.
     pub failure_probability: f64,
+    /// A6 or A3; what follows matters to A6 only.
+    pub method: Method,
     /// How many pairs of neurons are sampled at widths up to 1024; beyond, √(m/1024) times as many, because sign changes,
     /// which the sample must see, become rarer like m^(−1/2).
     pub samples: usize,
@@ -90,11 +104,28 @@ impl<'a> Certifier<'a> {
     /// # Errors
     /// A width that is 0 or odd; a sample that cannot be drawn.
     pub fn certify(&self, width: usize) -> Result<PairCertificate> {
-        let setting = &self.setting;
         if width == 0 || !width.is_multiple_of(2) {
             let expected = "an even number, at least 2, for antisymmetric pairs";
             return Err(Error::Scalar { name: "width", value: width as f64, expected });
         }
+        match self.setting.method {
+            Method::Sampled => self.sampled(width),
+            Method::ClosedForm => self.closed_form(width),
+        }
+    }
+
+    fn closed_form(&self, width: usize) -> Result<PairCertificate> {
+        let &Setting { train, slope, test, scenario, epsilon, targets, .. } = &self.setting;
+        let rule = PerturbationRule { targets, epsilon, scenario };
+        let law = NetworkLaw::antisymmetric(width, ReadoutLaw::Rademacher)?;
+        let times = Times { first: self.setting.time, second: self.setting.time_perturbed };
+        let delta = self.setting.failure_probability;
+        pair_certificate(train, slope, test, rule, SlidingDerivative::OfFlow, law, times, delta)
+    }
+
+    /// A6.
+    fn sampled(&self, width: usize) -> Result<PairCertificate> {
+        let setting = &self.setting;
         let (copies, test_count, train_count) = (width / 2, setting.test.count(), setting.train.count());
         let delta = setting.failure_probability;
         let (sample_events, network_events) = gradient_events(test_count, train_count);

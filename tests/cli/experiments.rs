@@ -200,6 +200,22 @@ fn certify_finds_a_width_at_which_the_share_is_reached() {
 }
 
 #[test]
+fn the_closed_form_certifies_without_a_sample() {
+    let place = Place::empty();
+    let json = |more: &str| place.json(&format!("{CERTIFY} --width 16777216 --method closed-form {more}"));
+    let (found, other) = (json(""), json("--threads 2"));
+    assert!(found["samples"].is_null() && found["method"] == "closed-form", "{found}");
+    assert_eq!((&found["error_f"], &found["error_g"]), (&other["error_f"], &other["error_g"]));
+    let share = found["certified_share_of_agreeing"].as_f64().unwrap();
+    assert!(
+        share > 0.0 && place.json(&format!("{CERTIFY} --width 16384 --method closed-form"))["certified_share"] == 0.0
+    );
+    // The same limits as with a sample; wider errors.
+    let sampled = place.json(&format!("{CERTIFY} --width 16384"));
+    assert_eq!(found["limit_f"], sampled["limit_f"]);
+}
+
+#[test]
 fn help_names_every_option_of_the_contract() {
     let place = Place::empty();
     let train = "--train --labels --test --slope --loss --time --out";
@@ -224,7 +240,7 @@ fn help_names_every_option_of_the_contract() {
         (
             "certify",
             "--data --train --labels --test --scenario --epsilon --time --time-perturbed --width --share \
-             --failure-probability --balanced --samples --test-points --slope --out"
+             --failure-probability --balanced --method --samples --test-points --slope --out sampled closed-form"
                 .into(),
         ),
         ("verify", "--data --widths --networks --quick --out".into()),
