@@ -12,7 +12,7 @@ pub const FAILURE_PROBABILITY: f64 = 0.01;
 /// Narrower networks are given none: at the times of the paper's figures they are far from any.
 const NARROWEST: usize = 1000;
 /// Training points up to which a certificate is computed: it takes matrices of N² numbers and as many arctangents.
-const TRAIN_COUNT_MAX: usize = 1000;
+const TRAIN_COUNT_MAX: usize = 500;
 
 /// Whether a certificate is computed for runs of these parameters. `Standard` networks are given none: besides all that
 /// antisymmetric ones need, their bound pays for the start of g (W11), which does not shrink with the width.
