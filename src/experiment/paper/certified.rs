@@ -12,12 +12,14 @@ pub const FAILURE_PROBABILITY: f64 = 0.01;
 /// Narrower networks are given none: at the times of the paper's figures they are far from any.
 const NARROWEST: usize = 1000;
 /// Training points up to which a certificate is computed: it takes matrices of N² numbers and as many arctangents.
-const TRAIN_COUNT_MAX: usize = 1000;
+const TRAIN_COUNT_MAX: usize = 500;
 
-/// Whether a certificate is computed for runs of these parameters.
+/// Whether a certificate is computed for runs of these parameters. `Standard` networks are given none: besides all that
+/// antisymmetric ones need, their bound pays for the start of g (W11), which does not shrink with the width.
 #[must_use]
 pub fn has_certificate(run: &Parameters) -> bool {
     run.loss == StandardLoss::Identity
+        && run.initialisation == Initialisation::Antisymmetric
         && run.width >= NARROWEST
         && run.train_count <= TRAIN_COUNT_MAX
         && run.epsilon > 0.0
@@ -40,10 +42,7 @@ pub fn certified_share(
     if !has_certificate(run) {
         return Ok(None);
     }
-    let law = match run.initialisation {
-        Initialisation::Standard => NetworkLaw::standard(run.width, ReadoutLaw::Gaussian)?,
-        Initialisation::Antisymmetric => NetworkLaw::antisymmetric(run.width, ReadoutLaw::Gaussian)?,
-    };
+    let law = NetworkLaw::antisymmetric(run.width, ReadoutLaw::Gaussian)?;
     let slope = Slope::new(run.slope)?;
     let found = certificate_given_f(perturbed, slope, test, first, law, time_perturbed, FAILURE_PROBABILITY)?;
     Ok(Some(found.share()))
@@ -77,7 +76,7 @@ mod tests {
         let antisymmetric = Initialisation::Antisymmetric;
         assert!(share(antisymmetric, 20_000, 0.1).unwrap() > 0.5);
         assert_eq!(share(antisymmetric, 1000, 1000.0), Some(0.0));
-        assert_eq!(share(Initialisation::Standard, 20_000, 0.1), Some(0.0), "the start of g outweighs so short a time");
+        assert_eq!(share(Initialisation::Standard, 20_000, 0.1), None);
         assert_eq!(share(antisymmetric, 100, 0.1), None);
     }
 }

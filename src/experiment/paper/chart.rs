@@ -123,7 +123,11 @@ pub fn figure(name: FigureName, plan: &Plan, records: &Records<'_>) -> Option<Fi
     })
 }
 
-fn assemble(plan: &PanelPlan, y_label: &str, y_range: (f64, f64), curves: Vec<Curve>) -> Panel {
+/// A panel whose vertical axis has these ends, or begins below them if a curve or band does.
+fn assemble(plan: &PanelPlan, y_label: &str, (low, high): (f64, f64), curves: Vec<Curve>) -> Panel {
+    let points = curves.iter().flat_map(|curve| &curve.points);
+    let lowest = points.map(|point| point.band.map_or(point.y, |band| band.0)).fold(f64::INFINITY, f64::min);
+    let y_range = (low.min(lowest - 0.02), high);
     Panel {
         title: plan.title.clone(),
         x_label: plan.x_label.into(),

@@ -21,6 +21,8 @@ use crate::theory::{InitialProcess, Predictor, perturbations, perturbed_points};
 
 /// dN² up to which a start is sampled: about a hundred products of that size are needed.
 const SAMPLED_SIZE_MAX: f64 = 2.5e9;
+/// N up to which a start is sampled: seven matrices of N² numbers are needed.
+const SAMPLED_COUNT_MAX: usize = 3000;
 /// Points whose kernel columns are formed at once.
 const BLOCK: usize = 512;
 
@@ -74,7 +76,8 @@ pub fn offset(run: &Parameters, targets: &[f64], points: &Points, time_perturbed
 #[must_use]
 pub fn has_twin(parameters: &Parameters) -> bool {
     let n = parameters.train_count as f64;
-    parameters.loss == StandardLoss::Identity && parameters.input_dim as f64 * n * n <= SAMPLED_SIZE_MAX
+    let sampled = parameters.input_dim as f64 * n * n <= SAMPLED_SIZE_MAX;
+    parameters.loss == StandardLoss::Identity && parameters.train_count <= SAMPLED_COUNT_MAX && sampled
 }
 
 impl Context {

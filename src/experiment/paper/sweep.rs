@@ -263,8 +263,9 @@ fn bytes(run: &Parameters, twin: bool) -> f64 {
     // Points, perturbed points, gradients, perturbations, weighted sums; as many again at peaks.
     let fields = cell * d * (12.0 * n + 2.0 * FRESH_POINTS as f64);
     let training = if run.loss.is_identity() {
-        // The matrix of pushes, and blocks of neurons on every core.
-        4.0 * precision(run) * n * n + 64.0 * cell * n * rayon::current_num_threads() as f64
+        // The Gram matrix of the points, neurons under way, and blocks of neurons on every core.
+        let blocks = 64.0 * cell * n * rayon::current_num_threads() as f64;
+        4.0 * precision(run) * n * n + f64::from(1_u32 << 26) + blocks
     } else {
         cell * m * (n + 3.0 * d)
     };

@@ -274,22 +274,23 @@ fn width_figure(request: &Request) -> PanelDraft {
 /// Agreement and certified shares against width for antisymmetric networks, longer perturbations and short training: where
 /// the proofs reach networks that can be trained.
 fn certified_figure(request: &Request) -> PanelDraft {
-    let base = parameters(DataName::ShiftedGauss, Scenario::PerturbationOnly, request.precision);
-    let widest = if request.scale == Scale::Small { 30_000 } else { 100_000 };
-    let (initialisation, steps, epsilon) = (Initialisation::Antisymmetric, 10, 0.1);
+    let usual = parameters(DataName::ShiftedGauss, Scenario::PerturbationOnly, request.precision);
+    let (train_count, initialisation, epsilon) = (300, Initialisation::Antisymmetric, 0.1);
+    let base = Parameters { train_count, initialisation, epsilon, ..usual };
+    let (widest, steps) = (if request.scale == Scale::Small { 30_000 } else { 100_000 }, 10);
     let mut cells = Vec::new();
     for (series, rate) in [0.01, 0.1].into_iter().enumerate() {
         let widths = [1000, 2000, 5000, 10_000, 30_000, 100_000].into_iter().filter(|m| *m <= widest);
         cells.extend(widths.map(|width| Draft {
             series,
             x: width as f64,
-            parameters: Parameters { width, initialisation, steps, steps_perturbed: steps, epsilon, ..base.clone() },
+            parameters: Parameters { width, steps, steps_perturbed: steps, ..base.clone() },
             rates: vec![rate],
             rates_perturbed: vec![rate],
         }));
     }
     let series = vec!["10 steps at rate 0.01", "10 steps at rate 0.1"];
-    let title = "Certified signs, antisymmetric, ε = 0.1".into();
+    let title = "Certified signs, antisymmetric, N = 300, ε = 0.1".into();
     PanelDraft { panel: PanelName::Certified, title, x_label: "width m", log_x: true, series, cells }
 }
 
