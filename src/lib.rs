@@ -1,6 +1,6 @@
 //! Puts a theorem to the test: wide two-layer networks can learn from adversarial perturbations.
 //!
-//! The rooms, in reading order:
+//! The modules, in reading order:
 //! - [`problem`], [`loss`], [`random`], [`error`]: the words that everything else is written in;
 //! - [`theory`]: closed forms of the infinite-width limit. Knows nothing of simulation;
 //! - [`network`]: networks of finite width and their training. Knows nothing of theory;

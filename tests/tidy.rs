@@ -268,7 +268,19 @@ fn nothing_names_a_machine() {
         .chain([Source::new("src/a.rs", concat!("let path = \"C:", "\\\\data\";"))])
         .collect::<Vec<_>>();
     let good = [Source::new("README.md", "See src/work/data and https://example.org/home/page.")];
-    let everywhere = ["src", "tests", "benches", "proofs", "README.md", "CHANGELOG.md", "Cargo.toml", ".ci", "data"];
+    let everywhere = [
+        "src",
+        "tests",
+        "benches",
+        "proofs",
+        "docs",
+        "README.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "Cargo.toml",
+        ".ci",
+        "data",
+    ];
     check(&sources(&everywhere), no_machine_paths, &bad, &good);
 }
 

@@ -28,6 +28,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 /// unusable input.
 #[derive(Debug, Parser)]
 #[command(name = "pertlearn", version, max_term_width = 110)]
+#[command(override_usage = "pertlearn [COMMAND] [OPTIONS]")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -85,7 +85,7 @@ enum FigureArgument {
     FashionB,
     /// Cosine of the perturbations to the weighted sums.
     Cosine,
-    /// Decision regions on the plane of the class means.
+    /// Decision regions on the plane of the class means, at the paper's seeds whatever --seed says.
     Maps,
     /// Agreement against width (not in the paper).
     Width,
@@ -130,7 +130,21 @@ enum PanelArgument {
 
 impl From<PanelArgument> for PanelName {
     fn from(name: PanelArgument) -> Self {
-        PanelName::ALL[name as usize]
+        match name {
+            PanelArgument::Dim => PanelName::Dim,
+            PanelArgument::DimLogistic => PanelName::DimLogistic,
+            PanelArgument::Epsilon => PanelName::Epsilon,
+            PanelArgument::EpsilonLogistic => PanelName::EpsilonLogistic,
+            PanelArgument::Width => PanelName::Width,
+            PanelArgument::Slope => PanelName::Slope,
+            PanelArgument::Count => PanelName::Count,
+            PanelArgument::StepsF => PanelName::StepsF,
+            PanelArgument::StepsG => PanelName::StepsG,
+            PanelArgument::Balanced => PanelName::Balanced,
+            PanelArgument::Default => PanelName::Default,
+            PanelArgument::Targets => PanelName::Targets,
+            PanelArgument::Certified => PanelName::Certified,
+        }
     }
 }
 
@@ -219,6 +233,9 @@ impl PaperArguments {
         }
         needed.sort();
         needed.dedup();
+        if let (Some(directory), true) = (&self.data_dir, needed.is_empty()) {
+            bail!("--data-dir: {} is not needed; expected a figure of MNIST or Fashion-MNIST", directory.display());
+        }
         let load = |name| {
             let data = match (&self.data_dir, name) {
                 (Some(directory), DataName::Mnist) => from_directory(&directory.join("mnist"), 1, 2, 0.1307)?,

@@ -22,7 +22,7 @@ pub mod table;
 
 #[cfg(test)]
 mod tests {
-    //! Made-up requests and runs that the tests of this room share.
+    //! Made-up requests and runs that the tests of this module share.
 
     use super::parameters::{DataName, PIPELINE, Parameters, Targets};
     use super::pipeline::Merits;

@@ -21,7 +21,7 @@ pub struct Draw {
     pub purpose: String,
     /// Pairs of neurons a and −a, for expectations.
     pub pairs: usize,
-    /// Networks, for quantiles.
+    /// Networks, for quantiles and for expectations of whole networks.
     pub networks: usize,
 }
 

@@ -62,7 +62,8 @@ impl Entry {
         observe: impl Fn(&Case, &Draw) -> Result<Vec<Observed>> + Send + Sync + 'static,
         bound: impl Fn(&Case) -> Result<Vec<f64>> + Send + Sync + 'static,
     ) -> Self {
-        // Whole networks are trained for quantiles; single neurons cost the same at any width.
+        // Whole networks are trained for quantiles; single neurons, of which most expectations are, cost the same at any
+        // width.
         let width_limit = if kind == Kind::Probability { 64 } else { 4096 };
         Entry { id, about, kind, width_limit, observe: Arc::new(observe), bound: Arc::new(bound) }
     }

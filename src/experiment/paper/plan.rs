@@ -120,25 +120,6 @@ pub enum PanelName {
     Certified,
 }
 
-impl PanelName {
-    /// All panels in order.
-    pub const ALL: [PanelName; 13] = [
-        PanelName::Dim,
-        PanelName::DimLogistic,
-        PanelName::Epsilon,
-        PanelName::EpsilonLogistic,
-        PanelName::Width,
-        PanelName::Slope,
-        PanelName::Count,
-        PanelName::StepsF,
-        PanelName::StepsG,
-        PanelName::Balanced,
-        PanelName::Default,
-        PanelName::Targets,
-        PanelName::Certified,
-    ];
-}
-
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -265,14 +246,19 @@ impl Plan {
                 };
                 if wanted {
                     let times = if *figure == FigureName::Offset { OFFSET_SEEDS } else { 1 };
-                    let last = request.first_seed.saturating_add(request.seeds.saturating_mul(times));
+                    let count = request.seeds.checked_mul(times);
+                    let last = count.and_then(|count| request.first_seed.checked_add(count)).ok_or(Error::Scalar {
+                        name: "first seed",
+                        value: request.first_seed as f64,
+                        expected: "a number so far below 2⁶⁴ that all seeds are",
+                    })?;
                     let seeds = request.first_seed..last;
                     panels.push(name_runs(*figure, draft, seeds, &mut runs, &mut known)?);
                 }
             }
         }
         if panels.is_empty() {
-            let expected = "panels that the figures have";
+            let expected = "one panel that the figures have";
             return Err(Error::Empty { name: "list of panels".into(), expected });
         }
         Ok(Plan { panels, runs })
