@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::linalg::norm_squared;
 use crate::problem::{Points, Scenario, TrainingSet, finite_positive};
 
-//= N3@fb20dc94
+//= N3@fe17341c
 /// p_n = ε y'_n ∇_n/‖∇_n‖ for gradients given as the columns of a d × N matrix.
 ///
 /// This is the normalised descent direction of ℓ(y'_n f) for every loss with g > 0 (identity, logistic, exponential); for
@@ -32,7 +32,7 @@ pub fn perturbations(gradients: &DMatrix<f64>, targets: &[f64], epsilon: f64) ->
     Ok(DMatrix::from_fn(gradients.nrows(), gradients.ncols(), |row, n| scales[n] * gradients[(row, n)]))
 }
 
-//= N3@fb20dc94
+//= N3@fe17341c
 /// r_n = p_n (scenario a) or x_n + p_n (scenario b).
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use crate::problem::finite_nonnegative;
 /// most two others with closed-form probabilities. With one point it is −(μ₃T²(1−γ)²(1+γ)/8) C(z) p K(x,x), which attains W7.
 ///
 /// # Errors
-/// More than three distinct training points; a test point that is one of them; time < 0, infinite or NaN.
+/// More than three distinct training points; a test point that is one of them; an angle of 0 between two points; time < 0, infinite or NaN.
 pub fn mean_drift_limit(geometry: &Geometry, readout: ReadoutLaw, time: f64) -> Result<Vec<f64>> {
     let time = finite_nonnegative("time", time)?;
     let n = geometry.train.len();
@@ -26,12 +26,19 @@ pub fn mean_drift_limit(geometry: &Geometry, readout: ReadoutLaw, time: f64) -> 
         let expected = "a number that is not the index of a training point among the test points";
         return Err(Error::Scalar { name: "index of a test point", value: z as f64, expected });
     }
+    // Points so nearly parallel that their angle is 0 in floating point: the projected correlations are not known.
+    let apart = |j: usize, k: usize| j == k || geometry.angles[(j, k)].sin() > 0.0;
+    if !(0..n).all(|j| (0..n).all(|k| apart(j, k))) || geometry.test_angles.iter().any(|angle| angle.sin() <= 0.0) {
+        let expected = "above 0: points at different angles";
+        return Err(Error::Scalar { name: "smallest angle between two points", value: 0.0, expected });
+    }
     let [mu3, ..] = readout.moments();
     let scale = mu3 * time * time * (1.0 - geometry.slope.value()) / 4.0;
     let within = signed_gram(&geometry.points, &geometry.weights, 1.0, geometry.points.as_columns());
     let towards = signed_gram(&geometry.points, &geometry.weights, 1.0, geometry.test_points.as_columns());
     let at = |z: usize| {
-        let terms = (0..n).map(|k| {
+        // A point whose labels cancel exerts no force of its own.
+        let terms = (0..n).filter(|k| within[(*k, *k)] != 0.0).map(|k| {
             let others: Vec<usize> = (0..n).filter(|j| *j != k).collect();
             let angles = |j: usize| geometry.angles[(j, k)];
             let to_test = geometry.test_angles[(k, z)];

@@ -123,8 +123,8 @@ impl Geometry {
     }
 
     /// As [`Geometry::new`], but equal training points stay apart: what a bound needs that is to hold for all inputs near
-    /// the given ones, because neighbours of equal points need not be equal. The other bounds hold with it too, but are
-    /// larger where points coincide.
+    /// the given ones, because neighbours of equal points need not be equal. M3 to M6, W5 to W7, W9 and W17 hold with it
+    /// too, but are larger where points coincide; P3 to P6, G5 and W8 do not.
     ///
     /// # Errors
     /// As [`Geometry::new`].

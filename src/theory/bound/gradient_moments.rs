@@ -94,12 +94,14 @@ pub(super) fn mean_terms(
 /// D̂ of P3 per test point, for `reach` = μ₃T/√m: (1−γ) Σ_{l: x_l ≠ x} |C_l| erf(reach·(v̄_l + s_l|ρ|v̄/s)/(√2 s_l sin θ)).
 fn spreads(geometry: &Geometry, reach: f64) -> Vec<f64> {
     let step = 1.0 - geometry.slope.value();
-    per_test_point(geometry, |_, z, sizes, angles| {
-        let terms = geometry.train.iter().zip(sizes).zip(angles).filter(|((_, c), angle)| **c > 0.0 && **angle > 0.0);
-        let sum: f64 = terms
-            .map(|((x, c), angle)| {
+    per_test_point(geometry, |index, z, sizes, angles| {
+        let others = geometry.train.iter().zip(sizes).zip(angles).enumerate();
+        let sum: f64 = others
+            .filter(|(l, _)| Some(*l) != geometry.twin[index])
+            .map(|(_, ((x, c), angle))| {
                 let h = reach * (x.fastest() + x.std * angle.cos().abs() / z.std * z.fastest());
-                c * erf(h / (std::f64::consts::SQRT_2 * x.std * angle.sin()))
+                // A point so near that its angle is 0 counts in full; 0/0 where nothing moves.
+                if h > 0.0 { c * erf(h / (std::f64::consts::SQRT_2 * x.std * angle.sin())) } else { 0.0 }
             })
             .sum();
         step * sum
@@ -176,7 +178,8 @@ pub fn cosine_deficit_bound(
     let deviations = gradient_deviations(geometry, law, time, sliding)?;
     let limit = limit_gradient(geometry)?;
     let norms = limit.column_iter().map(|d| d.norm_squared());
-    Ok(deviations.iter().zip(norms).map(|(eta, norm)| 2.0 * eta / norm).collect())
+    let bound = |(eta, norm): (&f64, f64)| if norm > 0.0 { 2.0 * eta / norm } else { f64::INFINITY };
+    Ok(deviations.iter().zip(norms).map(bound).collect())
 }
 
 /// η² of P5 per test point.

@@ -54,11 +54,14 @@ fn boundary_velocity(geometry: &Geometry, mutual: &DMatrix<f64>, c: &[f64], angl
         let pairs: f64 = others[..position]
             .iter()
             .map(|&k| {
-                let cosine = (column[k] - cosines[l] * cosines[k]) / (sines[l] * sines[k]);
-                // E sgn u_l⊥ sgn u_k⊥; parallel to the point (0/0): the largest value has the sign of C_lC_k.
-                let correlated = 2.0 / std::f64::consts::PI * cosine.clamp(-1.0, 1.0).asin();
                 let extreme = if c[l] * c[k] > 0.0 { 1.0 } else { -1.0 };
-                c[k] * if correlated.is_nan() { extreme } else { correlated }
+                let scale = sines[l] * sines[k];
+                // The cosines err by some ε. Towards the value that makes the bound larger, and to the end of the range for
+                // samples so nearly parallel to the point that nothing else is known.
+                let cosine = (column[k] - cosines[l] * cosines[k] + 8.0 * f64::EPSILON * extreme) / scale;
+                // E sgn u_l⊥ sgn u_k⊥.
+                let correlated = 2.0 / std::f64::consts::PI * cosine.clamp(-1.0, 1.0).asin();
+                c[k] * if correlated.is_nan() || scale < 64.0 * f64::EPSILON { extreme } else { correlated }
             })
             .sum();
         square += c[l] * (2.0 * pairs + c[l]);
