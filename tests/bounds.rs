@@ -7,6 +7,7 @@
 mod common;
 
 use common::say;
+use perturbation_learning::experiment::network_law;
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{
     FlowOutcome, GradientFlow, Initialisation, Neurons, Readout, adversarial_perturbations,
@@ -16,8 +17,7 @@ use perturbation_learning::random::{Streams, random_signs};
 use perturbation_learning::stats::budget::alpha;
 use perturbation_learning::stats::{quantile, rejection_count};
 use perturbation_learning::theory::bound::{
-    Geometry, NetworkLaw, ReadoutLaw, Tail, certificate_given_f, initial_output_bound, kernel_deviation_bound,
-    network_error_bound,
+    Geometry, NetworkLaw, Tail, certificate_given_f, initial_output_bound, kernel_deviation_bound, network_error_bound,
 };
 use perturbation_learning::theory::perturbed_points;
 use rand_distr::{Distribution, StandardNormal};
@@ -38,15 +38,7 @@ fn points(purpose: &str, count: usize) -> Points {
 }
 
 fn law(width: usize, init: Initialisation, readout: Readout) -> NetworkLaw {
-    let readout = match readout {
-        Readout::Gaussian => ReadoutLaw::Gaussian,
-        Readout::Rademacher => ReadoutLaw::Rademacher,
-    };
-    match init {
-        Initialisation::Standard => NetworkLaw::standard(width, readout),
-        Initialisation::Antisymmetric => NetworkLaw::antisymmetric(width, readout),
-    }
-    .unwrap()
+    network_law(width, init, readout).unwrap()
 }
 
 /// What a network's deviation at a test point is.

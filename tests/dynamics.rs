@@ -7,6 +7,7 @@
 mod common;
 
 use common::say;
+use perturbation_learning::experiment::network_law;
 use perturbation_learning::loss::{Loss, StandardLoss};
 use perturbation_learning::network::flow::{Block, Observer};
 use perturbation_learning::network::{Descent, GradientFlow, Initialisation, Neurons, Readout, Weights};
@@ -15,8 +16,8 @@ use perturbation_learning::random::{Streams, random_signs};
 use perturbation_learning::stats::budget::alpha;
 use perturbation_learning::stats::{binomial_upper_tail, quantile, rejection_count};
 use perturbation_learning::theory::bound::{
-    LipschitzLoss, LossBound, NetworkLaw, ReadoutLaw, ReadoutMoments, flip_probability_bound, kernel_drift_bound,
-    lipschitz_loss_bound, mean_square_drift_bound, signed_gram_matrix, squared_loss_bound, velocity_range,
+    LipschitzLoss, LossBound, ReadoutMoments, flip_probability_bound, kernel_drift_bound, lipschitz_loss_bound,
+    mean_square_drift_bound, signed_gram_matrix, squared_loss_bound, velocity_range,
 };
 use perturbation_learning::theory::{Kernel, cross_gram};
 use rand_distr::{Distribution, StandardNormal};
@@ -329,8 +330,7 @@ fn squared_loss_networks_stay_near_their_kernel_flow_and_leave_a_wrong_one() {
 
 /// Readouts ±1/√m of a network that is wider by a factor.
 fn wider(init: Initialisation, factor: usize) -> ReadoutMoments {
-    let law = if init == Initialisation::Standard { NetworkLaw::standard } else { NetworkLaw::antisymmetric };
-    ReadoutMoments::rademacher(law(factor * WIDTH, ReadoutLaw::Rademacher).unwrap())
+    ReadoutMoments::rademacher(network_law(factor * WIDTH, init, Readout::Rademacher).unwrap())
 }
 
 /// A claim about a network, with the bound for its readouts, and a wrong one.

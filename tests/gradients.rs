@@ -5,19 +5,23 @@
 //! with absolute values of terms that cancel, so each must also be refuted by the same data when it is too small by a fault.
 
 mod common;
+#[path = "common/expectation.rs"]
+mod expectation;
 
 use common::say;
+use expectation::{check_mean, lower_end};
 use nalgebra::DMatrix;
+use perturbation_learning::experiment::network_law;
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{GradientFlow, Initialisation, Neurons, Readout, adversarial_perturbations};
 use perturbation_learning::problem::{Points, Scenario, Slope, TrainingSet};
 use perturbation_learning::random::{Streams, random_signs};
 use perturbation_learning::stats::budget::alpha;
-use perturbation_learning::stats::{mean, student_quantile, variance};
+use perturbation_learning::stats::mean;
 use perturbation_learning::theory::bound::{
-    FirstNetwork, Geometry, NetworkLaw, ReadoutLaw, SlidingDerivative, averaged_gradient_fluctuation_bound,
-    cosine_deficit_bound, expected_limit_deviation_bound, gradient_fluctuation_bound, gradient_mean_bound,
-    kernel_change_bound, normalisation_remainder_bound,
+    FirstNetwork, Geometry, NetworkLaw, SlidingDerivative, averaged_gradient_fluctuation_bound, cosine_deficit_bound,
+    expected_limit_deviation_bound, gradient_fluctuation_bound, gradient_mean_bound, kernel_change_bound,
+    normalisation_remainder_bound,
 };
 use perturbation_learning::theory::{Pair, Predictor, limit_training_set, perturbed_points};
 use rand_distr::{Distribution, StandardNormal};
@@ -36,15 +40,7 @@ fn set(purpose: &str, count: usize, dim: usize) -> TrainingSet {
 }
 
 fn law(width: usize, init: Initialisation, readout: Readout) -> NetworkLaw {
-    let readout = match readout {
-        Readout::Gaussian => ReadoutLaw::Gaussian,
-        Readout::Rademacher => ReadoutLaw::Rademacher,
-    };
-    match init {
-        Initialisation::Standard => NetworkLaw::standard(width, readout),
-        Initialisation::Antisymmetric => NetworkLaw::antisymmetric(width, readout),
-    }
-    .unwrap()
+    network_law(width, init, readout).unwrap()
 }
 
 /// D_T = (∇f_T − ∇f_0)/T at the training points of independent networks.
@@ -65,24 +61,6 @@ struct Networks {
     width: usize,
     init: Initialisation,
     readout: Readout,
-}
-
-fn lower_end(values: &[f64], error: f64) -> f64 {
-    let n = values.len() as f64;
-    mean(values) - student_quantile(n - 1.0, error) * (variance(values) / n).sqrt()
-}
-
-/// The bound on an expectation holds, and the fault is refuted.
-fn check_mean(what: &str, values: &[f64], bound: f64, fault: f64, error: f64) {
-    let low = lower_end(values, error);
-    say(format_args!(
-        "{what}: mean/bound {:.3}, lower end/bound {:.3}, fault/bound {:.4}",
-        mean(values) / bound,
-        low / bound,
-        fault / bound
-    ));
-    assert!(low <= bound, "{what}: the expectation is above {low:e}, the bound is {bound:e} (seed {SEED})");
-    assert!(low > fault, "{what}: a bound that is too small passes: {fault:e}, interval from {low:e} (seed {SEED})");
 }
 
 /// Squared deviations from the mean, scaled to be unbiased.

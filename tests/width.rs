@@ -5,16 +5,18 @@
 //! data when it is too small by a stated fault.
 
 mod common;
+#[path = "common/expectation.rs"]
+mod expectation;
 
 use common::say;
+use expectation::{check_mean, lower_end};
+use perturbation_learning::experiment::network_law;
 use perturbation_learning::network::flow::{Block, Observer};
 use perturbation_learning::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, Readout};
 use perturbation_learning::problem::{Points, Slope, TrainingSet};
 use perturbation_learning::random::{Streams, random_signs};
 use perturbation_learning::stats::budget::alpha;
-use perturbation_learning::stats::{
-    binomial_upper_tail, mean, mean_interval, quantile, rejection_count, student_quantile, variance,
-};
+use perturbation_learning::stats::{binomial_upper_tail, mean, mean_interval, quantile, rejection_count};
 use perturbation_learning::theory::bound::{
     BoundaryVelocities, Geometry, NetworkLaw, ReadoutLaw, Tail, block_second_moment_bound, drift_second_moment_bound,
     flip_probability_bound_with_velocities, gaussian_network_error_bound, mean_drift_bound,
@@ -37,15 +39,7 @@ fn data(purpose: &str, count: usize, dim: usize) -> TrainingSet {
 }
 
 fn law(width: usize, init: Initialisation, readout: Readout) -> NetworkLaw {
-    let readout = match readout {
-        Readout::Gaussian => ReadoutLaw::Gaussian,
-        Readout::Rademacher => ReadoutLaw::Rademacher,
-    };
-    match init {
-        Initialisation::Standard => NetworkLaw::standard(width, readout),
-        Initialisation::Antisymmetric => NetworkLaw::antisymmetric(width, readout),
-    }
-    .unwrap()
+    network_law(width, init, readout).unwrap()
 }
 
 fn network(name: &str, index: u64, dim: usize, width: usize, init: Initialisation, readout: Readout) -> Neurons {
@@ -54,25 +48,6 @@ fn network(name: &str, index: u64, dim: usize, width: usize, init: Initialisatio
 
 fn pick(values: &[FlowOutcome], f: impl Fn(&FlowOutcome) -> f64) -> Vec<f64> {
     values.iter().map(f).collect()
-}
-
-/// The lower end of Student's one-sided interval for the expectation.
-fn lower_end(values: &[f64], error: f64) -> f64 {
-    let n = values.len() as f64;
-    mean(values) - student_quantile(n - 1.0, error) * (variance(values) / n).sqrt()
-}
-
-/// A bound on an expectation holds, and the fault is refuted.
-fn check_mean(what: &str, values: &[f64], bound: f64, fault: f64, error: f64) {
-    let low = lower_end(values, error);
-    say(format_args!(
-        "{what}: mean/bound {:.3}, lower end/bound {:.3}, fault/bound {:.3}",
-        mean(values) / bound,
-        low / bound,
-        fault / bound
-    ));
-    assert!(low <= bound, "{what}: the expectation is above {low:e}, the bound is {bound:e} (seed {SEED})");
-    assert!(low > fault, "{what}: a bound that is too small passes: {fault:e}, interval from {low:e} (seed {SEED})");
 }
 
 //= test W12@99fa0ae5

@@ -4,9 +4,10 @@
 //! of them), for the gradients at all training points together. So the 95 % quantile of the networks must lie below.
 
 use perturbation_learning::Result;
-use perturbation_learning::network::Readout;
+use perturbation_learning::experiment::network_law;
+use perturbation_learning::network::{Initialisation, Readout};
 use perturbation_learning::theory::bound::{
-    Geometry, GradientGeometry, NetworkLaw, PerturbationRule, ReadoutLaw, SlidingDerivative, Tail, TrainedGradient,
+    Geometry, GradientGeometry, NetworkLaw, PerturbationRule, SlidingDerivative, Tail, TrainedGradient,
     direction_angle_bound, gradient_norm_bound, limit_deviation_bound, network_error_bound,
     uniform_network_error_bound,
 };
@@ -18,8 +19,7 @@ pub const FAILURE: f64 = 0.05;
 
 /// The law of an antisymmetric network.
 pub fn law(readout: Readout, width: usize) -> Result<NetworkLaw> {
-    let readout = if readout == Readout::Gaussian { ReadoutLaw::Gaussian } else { ReadoutLaw::Rademacher };
-    NetworkLaw::antisymmetric(width, readout)
+    network_law(width, Initialisation::Antisymmetric, readout)
 }
 
 fn largest(values: &[f64]) -> f64 {

@@ -10,7 +10,10 @@
 
 pub mod certify;
 pub mod hunt;
+mod law;
 pub mod learn;
 pub mod paper;
 pub mod tightness;
 pub mod verify;
+
+pub use law::{network_law, readout_law};

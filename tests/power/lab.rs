@@ -1,9 +1,10 @@
 //! The data that all instruments share, and the words that theories and programs are asked in.
 
+use perturbation_learning::experiment::network_law;
 use perturbation_learning::network::{Initialisation, Readout, Weights};
 use perturbation_learning::problem::{Points, Scenario, Slope, TrainingSet};
 use perturbation_learning::random::Streams;
-use perturbation_learning::theory::bound::{NetworkLaw, ReadoutLaw};
+use perturbation_learning::theory::bound::NetworkLaw;
 use rand_distr::{Distribution, StandardNormal};
 
 pub const SEED: u64 = 2410_23677;
@@ -24,15 +25,7 @@ pub const PAIRED_GAUSSIAN: Law = Law { init: Initialisation::Antisymmetric, read
 impl Law {
     /// The same law in the words of the bounds.
     pub fn of_width(self, width: usize) -> NetworkLaw {
-        let readout = match self.readout {
-            Readout::Gaussian => ReadoutLaw::Gaussian,
-            Readout::Rademacher => ReadoutLaw::Rademacher,
-        };
-        match self.init {
-            Initialisation::Standard => NetworkLaw::standard(width, readout),
-            Initialisation::Antisymmetric => NetworkLaw::antisymmetric(width, readout),
-        }
-        .unwrap()
+        network_law(width, self.init, self.readout).unwrap()
     }
 
     pub fn is_paired(self) -> bool {

@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 use serde::{Serialize, Serializer};
 
 use crate::error::Result;
+use crate::experiment::{network_law, readout_law};
 use crate::network::{Initialisation, Readout};
 use crate::problem::{Points, Scenario, Slope, TrainingSet};
 use crate::theory::bound::{Geometry, NetworkLaw, ReadoutLaw};
@@ -40,19 +41,13 @@ impl Case {
     /// # Errors
     /// A width that the initialisation does not allow.
     pub fn law(&self) -> Result<NetworkLaw> {
-        match self.initialisation {
-            Initialisation::Standard => NetworkLaw::standard(self.width, self.readout_law()),
-            Initialisation::Antisymmetric => NetworkLaw::antisymmetric(self.width, self.readout_law()),
-        }
+        network_law(self.width, self.initialisation, self.readout)
     }
 
     /// The distribution of the readouts, in the words of theory.
     #[must_use]
     pub fn readout_law(&self) -> ReadoutLaw {
-        match self.readout {
-            Readout::Gaussian => ReadoutLaw::Gaussian,
-            Readout::Rademacher => ReadoutLaw::Rademacher,
-        }
+        readout_law(self.readout)
     }
 
     /// The data, prepared for the bounds at finite width.

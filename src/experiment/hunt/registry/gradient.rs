@@ -9,7 +9,8 @@ use crate::experiment::hunt::case::Case;
 use crate::experiment::hunt::draw::{Draw, output_rounding, train_networks};
 use crate::experiment::hunt::measure::Observed;
 use crate::linalg::{dot, norm_squared};
-use crate::network::Initialisation;
+use crate::loss::StandardLoss;
+use crate::network::{Initialisation, guarded_perturbations};
 use crate::problem::{Points, TrainingSet};
 use crate::theory::bound::rounding::rounding_factor;
 use crate::theory::bound::{
@@ -173,14 +174,10 @@ fn limit_changes(case: &Case, draw: &Draw) -> Result<Vec<Vec<f64>>> {
     let steepness = |z: &[f64]| norm_squared(z).sqrt() + largest_kernel(case, z) / dim.sqrt();
     let sums = rounding_factor((16 * case.train.input_dim() + 4 * case.train.count() + 128) as f64);
     let changes = |d: &DMatrix<f64>| -> Result<Vec<f64>> {
-        let mut moves = d.clone();
-        let mut turned = 0.0_f64;
-        for (n, y) in targets.iter().enumerate() {
-            turned += direction_rounding(column(d, n), gradient_rounding(case, n)) / targets.len() as f64;
-            let length = moves.column(n).norm();
-            let scale = if length > 0.0 { case.epsilon * y / length } else { 0.0 };
-            moves.column_mut(n).scale_mut(scale);
-        }
+        let errors = (0..targets.len()).map(|n| direction_rounding(column(d, n), gradient_rounding(case, n)));
+        let turned = errors.sum::<f64>() / targets.len() as f64;
+        // Of the identity loss, to which the outputs do not matter.
+        let moves = guarded_perturbations(d, &targets, &targets, &StandardLoss::Identity, case.epsilon)?;
         let found = values(perturbed_points(case.train.points(), &moves, case.scenario)?)?;
         let differences = found.iter().zip(&expected).zip(case.test.iter());
         let less = differences.map(|((a, b), z)| {
