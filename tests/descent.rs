@@ -119,14 +119,19 @@ fn recipes() -> Vec<Recipe> {
 /// which the dynamics amplifies (below 10 here: at most a few sign changes per neuron).
 #[test]
 fn all_routes_agree_with_the_plain_implementation() {
-    let train = gaussian_set(1, 25, 4);
-    let neurons = draw(4, 18);
+    // For coupled losses: by products with the inputs, and (N < 2d) by the Gram matrix.
+    for (train, neurons) in [(gaussian_set(1, 25, 4), draw(4, 18)), (gaussian_set(1, 12, 20), draw(20, 18))] {
+        all_recipes_agree(&train, &neurons);
+    }
+}
+
+fn all_recipes_agree(train: &TrainingSet, neurons: &Neurons) {
     for recipe in recipes() {
         for loss in [&StandardLoss::Identity as &dyn Loss, &Disguised, &StandardLoss::Logistic, &StandardLoss::Squared]
         {
-            let (weights, losses, rates) = plain(&recipe, &neurons.weights(), &train, loss);
+            let (weights, losses, rates) = plain(&recipe, &neurons.weights(), train, loss);
             for (precision, epsilon) in [(Precision::F64, f64::EPSILON), (Precision::F32, f64::from(f32::EPSILON))] {
-                let found = run(&recipe, precision, &neurons, &train, loss);
+                let found = run(&recipe, precision, neurons, train, loss);
                 let bound = 10.0 * (recipe.steps * train.count()) as f64 * epsilon;
                 let error = distance(&weights, found.weights.hidden());
                 let what = format!("{} {precision:?} γ={} β={}", loss.name(), recipe.slope, recipe.momentum);
@@ -254,13 +259,13 @@ fn zero_preactivations_count_as_above_on_every_route() {
     }
 }
 
-/// Neurons shared out instead of samples, and the reverse: both routes of the coupled descent.
+/// Neurons shared out instead of samples, the reverse, and few samples at both widths: all routes of the coupled descent.
 #[test]
 fn narrow_and_wide_coupled_descents_agree_with_the_plain_one() {
-    let train = gaussian_set(13, 20, 3);
     let recipe = Recipe { slope: 0.1, rate: 0.3, steps: 8, momentum: 0.9, plateau: false };
-    for width in [3, 520] {
-        let neurons = draw(3, width);
+    for (dim, width) in [(3, 3), (3, 520), (60, 5), (60, 520)] {
+        let train = gaussian_set(13, 20, dim);
+        let neurons = draw(dim, width);
         let (weights, losses, _) = plain(&recipe, &neurons.weights(), &train, &StandardLoss::Logistic);
         let found = run(&recipe, Precision::F64, &neurons, &train, &StandardLoss::Logistic);
         assert!(distance(&weights, found.weights.hidden()) < 1e-13 && distance(&losses, &found.losses) < 1e-13);
@@ -375,6 +380,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
     // So many samples that threads share the tiles of the Gram matrix of all neurons.
     let large = gaussian_set(10, 1500, 3);
     let few = draw(3, 9);
+    // Fewer samples than dimensions: the coupled descent goes by the Gram matrix.
+    let (short, high) = (gaussian_set(11, 40, 90), draw(90, 30));
     let run_with = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let recipe = Recipe { slope: 0.0, rate: 0.5, steps: 30, momentum: 0.9, plateau: true };
@@ -389,6 +396,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
             }
             let recipe = Recipe { slope: 0.0, rate: 1.0, steps: 40, momentum: 0.9, plateau: false };
             let found = run(&recipe, Precision::F64, &few, &large, &StandardLoss::Identity);
+            bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
+            let found = run(&recipe, Precision::F32, &high, &short, &StandardLoss::Logistic);
             bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
             let kernel = empirical_ntk(&neurons.weights(), Slope::RELU, train.points()).unwrap();
             bits.extend(kernel.iter().map(|v| v.to_bits()));

@@ -38,7 +38,7 @@ pub struct PaperArguments {
     /// Which figures.
     #[arg(value_enum, required = true)]
     figure: Vec<FigureArgument>,
-    /// Only this panel; repeat for several. "default" is the figure's default point alone.
+    /// Only this panel; repeat for several. "default" and "default-logistic" are the default point alone.
     #[arg(long, value_enum, value_name = "PANEL")]
     panel: Vec<PanelArgument>,
     /// How many seeds, counted from --seed.
@@ -122,6 +122,8 @@ enum PanelArgument {
     Balanced,
     /// The default point alone.
     Default,
+    /// The default point with the logistic loss.
+    DefaultLogistic,
     /// The panel of the figure "offset".
     Targets,
     /// The second panel of the figure "width": shares of certified signs.
@@ -142,6 +144,7 @@ impl From<PanelArgument> for PanelName {
             PanelArgument::StepsG => PanelName::StepsG,
             PanelArgument::Balanced => PanelName::Balanced,
             PanelArgument::Default => PanelName::Default,
+            PanelArgument::DefaultLogistic => PanelName::DefaultLogistic,
             PanelArgument::Targets => PanelName::Targets,
             PanelArgument::Certified => PanelName::Certified,
         }

@@ -4,7 +4,7 @@
 //! Two routes:
 //! - identity loss (`decoupled`): the neurons do not feel each other, and between sign changes a step costs O(N) per
 //!   neuron instead of O(N·d), on data that fits the first-level cache;
-//! - any other loss (`coupled`): two matrix products per step.
+//! - any other loss (`coupled`): one product with a Gram matrix or two with the inputs per step, whichever is cheaper.
 //!
 //! Both are compared with a plain implementation in `tests/descent.rs`.
 
@@ -112,7 +112,7 @@ impl Descent {
     ///
     /// Memory: for the identity loss the weights, 64 MiB of neurons under way, and, once it pays, a Gram matrix of N²
     /// numbers (up to N = 23170); for other losses m·N preactivations and the weights twice (from 512 neurons) or ten
-    /// times (below).
+    /// times (below), or, for N below about 2d, such a Gram matrix and five times m·N numbers.
     ///
     /// # Errors
     /// A network with another input dimension; divergence (a loss or weight that is not finite).

@@ -28,7 +28,7 @@ const STEPS_MAX: usize = 400;
 /// Gradients worked on at once, by one thread.
 const BLOCK: usize = 64;
 /// Bytes of Lanczos vectors that are kept; beyond, they are made a second time instead.
-pub const KEPT_BYTES: usize = 256_000_000;
+pub const KEPT_BYTES: usize = 1_000_000_000;
 /// Angles below this count as 0: the terms with √D are then of the size of the angle, and formed with an error of ε/θ.
 const NEARLY_PARALLEL: f64 = 1e-8;
 /// The approximation is compared with the one of this many steps before.

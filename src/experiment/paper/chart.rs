@@ -106,7 +106,7 @@ impl Drawn<'_> {
 /// The figure of a plan's panels of that name; `None` if the plan has none, or no run of them is finished.
 #[must_use]
 pub fn figure(name: FigureName, plan: &Plan, records: &Records<'_>) -> Option<Figure> {
-    let of_figure = plan.panels.iter().filter(|p| p.figure == name && p.panel != PanelName::Default);
+    let of_figure = plan.panels.iter().filter(|p| p.figure == name && !p.panel.is_point());
     let panels: Vec<Panel> = of_figure
         .map(|panel| match name {
             FigureName::Cosine => cosine_panel(panel, records),

@@ -114,10 +114,20 @@ pub enum PanelName {
     Balanced,
     /// The default point alone; only if asked for by name.
     Default,
+    /// The default point with the logistic loss; only if asked for by name.
+    DefaultLogistic,
     /// The sum of the random targets, of the figure about it.
     Targets,
     /// Width after short training, where signs can be certified; of the figure about width.
     Certified,
+}
+
+impl PanelName {
+    /// Whether it is a single point: run only if asked for by name, and not drawn.
+    #[must_use]
+    pub fn is_point(self) -> bool {
+        matches!(self, PanelName::Default | PanelName::DefaultLogistic)
+    }
 }
 
 /// How much is run.
@@ -150,7 +160,7 @@ pub struct ImageSet {
 pub struct Request {
     /// The figures.
     pub figures: Vec<FigureName>,
-    /// Only these panels; all but [`PanelName::Default`] if empty.
+    /// Only these panels; if empty, all but the default points.
     pub panels: Vec<PanelName>,
     /// The first seed.
     pub first_seed: u64,
@@ -240,7 +250,7 @@ impl Plan {
         for figure in &request.figures {
             for draft in grid::panels(*figure, request)? {
                 let wanted = if request.panels.is_empty() {
-                    draft.panel != PanelName::Default
+                    !draft.panel.is_point()
                 } else {
                     request.panels.contains(&draft.panel)
                 };
@@ -343,6 +353,7 @@ fn name_runs(
 mod tests {
     use super::*;
     use crate::experiment::paper::tests::request;
+    use crate::loss::StandardLoss;
 
     #[test]
     fn runs_that_panels_share_occur_once_and_every_cell_has_all_its_rates() {
@@ -402,7 +413,12 @@ mod tests {
             Plan::new(&Request { panels: panels.into(), ..request(&[FigureName::MnistA], Scale::Small) })
         };
         assert_eq!(chosen(&[PanelName::Slope, PanelName::Width]).unwrap().panels.len(), 2);
-        assert_eq!(chosen(&[PanelName::Default]).unwrap().runs.len(), 8);
+        let default = chosen(&[PanelName::Default]).unwrap().runs;
+        let logistic = chosen(&[PanelName::DefaultLogistic]).unwrap().runs;
+        assert_eq!((default.len(), logistic.len()), (8, 8));
+        for ((_, run), (_, same)) in logistic.iter().zip(&default) {
+            assert_eq!(run, &Parameters { loss: StandardLoss::Logistic, ..same.clone() });
+        }
         assert!(chosen(&[PanelName::Count]).is_err(), "images have no panel of N");
         assert!(Plan::new(&Request { images: vec![], ..request(&[FigureName::MnistA], Scale::Small) }).is_err());
         assert!(Plan::new(&Request { seeds: 0, ..request(&[FigureName::MnistA], Scale::Small) }).is_err());

@@ -1,10 +1,12 @@
-//! Descent with any loss: two matrix products per step, 4mN(d+1) floating-point operations.
+//! Descent with any loss: one or two matrix products per step, 2mN·min(N, 2(d+1)) floating-point operations.
 //!
-//! The outputs need all neurons before the first force is known. Two routes, by the width:
+//! The outputs need all neurons before the first force is known. Three routes, by the count of operations and the width:
+//! - few samples of high dimension (`by_gram`): one product with the Gram matrix;
 //! - narrow networks (`by_samples`): each task takes some samples through the whole step, forward product, forces and
 //!   backward product, while their preactivations are in the cache; the gradients are then added in order;
 //! - wide ones (`by_neurons`): each task takes some neurons, first forward, then (all outputs added) backward.
 
+mod by_gram;
 mod by_neurons;
 mod by_samples;
 
@@ -54,7 +56,7 @@ trait State<R> {
     /// Takes the step that was looked at.
     fn take(&mut self, step: &Step<'_, R>, rate: R);
     /// The hidden weights.
-    fn hidden(&self) -> Vec<f64>;
+    fn hidden(&self, step: &Step<'_, R>) -> Vec<f64>;
 }
 
 pub(super) fn train<R: Real>(
@@ -67,10 +69,13 @@ pub(super) fn train<R: Real>(
     let augmented = super::augmented::<R>(train);
     let (slope, momentum) = (R::of(slope.value()), R::of(descent.momentum));
     let step = Step { augmented: &augmented, labels: train.labels(), loss, slope, momentum };
-    let mut state: Box<dyn State<R>> = if initial.width() < WIDE {
-        Box::new(by_samples::Samples::new(initial, train.count()))
+    let (count, stride) = (train.count(), train.input_dim() + 1);
+    let mut state: Box<dyn State<R>> = if by_gram::pays(count, stride, initial.width(), descent.steps) {
+        Box::new(by_gram::Multiples::new(initial, &step))
+    } else if initial.width() < WIDE {
+        Box::new(by_samples::Samples::new(initial, count))
     } else {
-        Box::new(by_neurons::Neurons::new(initial, train.count()))
+        Box::new(by_neurons::Neurons::new(initial, count))
     };
     let (mut rule, mut rate) = (Plateau::default(), descent.learning_rate);
     let (mut losses, mut rates) = (Vec::new(), Vec::new());
@@ -88,7 +93,7 @@ pub(super) fn train<R: Real>(
     }
     // A loss that is not finite is reported by the caller, with its step; the weights are then the initial ones.
     let weights = if losses.last().is_none_or(|loss| loss.is_finite()) {
-        Weights::from_augmented(train.input_dim(), state.hidden(), initial.readout().to_vec())?
+        Weights::from_augmented(train.input_dim(), state.hidden(&step), initial.readout().to_vec())?
     } else {
         initial.clone()
     };

@@ -133,7 +133,9 @@ fn accuracy(base: &Base) -> Vec<PanelDraft> {
     } else {
         all.push(panel(PanelName::Balanced, Axis::Epsilon, base.epsilons.clone(), base.rates, &balanced));
     }
-    all.push(panel(PanelName::Default, Axis::Slope, vec![base.parameters.slope], base.rates, &same));
+    let slope = vec![base.parameters.slope];
+    all.push(panel(PanelName::Default, Axis::Slope, slope.clone(), base.rates, &same));
+    all.push(panel(PanelName::DefaultLogistic, Axis::Slope, slope, base.logistic_rates, &logistic));
     all
 }
 
@@ -197,6 +199,7 @@ fn title(name: PanelName, axis: Axis) -> (&'static str, &'static str) {
         PanelName::StepsG => "Training time of g",
         PanelName::Balanced => "Balanced targets (not in the paper)",
         PanelName::Default => "Default point",
+        PanelName::DefaultLogistic => "Default point, logistic loss",
         PanelName::Targets => "Random targets",
         PanelName::Certified => "Certified signs",
     };

@@ -58,7 +58,7 @@ impl<R: Real> State<R> for Neurons<R> {
         self.blocks.par_iter_mut().for_each(|block| block.update(step, forces, rate));
     }
 
-    fn hidden(&self) -> Vec<f64> {
+    fn hidden(&self, _: &Step<'_, R>) -> Vec<f64> {
         self.blocks.iter().flat_map(|block| block.weights.iter().map(|w| w.to_f64())).collect()
     }
 }

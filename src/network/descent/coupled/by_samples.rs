@@ -64,7 +64,7 @@ impl<R: Real> State<R> for Samples<R> {
         });
     }
 
-    fn hidden(&self) -> Vec<f64> {
+    fn hidden(&self, _: &Step<'_, R>) -> Vec<f64> {
         self.weights.iter().map(|w| w.to_f64()).collect()
     }
 }

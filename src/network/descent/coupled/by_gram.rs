@@ -1,0 +1,198 @@
+//! Few samples of high dimension: everything in terms of the samples.
+//!
+//! A step adds multiples of the samples to every neuron, so w̃_i = w̃_i(0) + Σ_n A_ni x̃_n, and the preactivations are
+//! U = U(0) + K·A with the Gram matrix K of the augmented samples: one product of 2N²m operations a step instead of two of
+//! 2N(d+1)m. U is formed from A anew at each step, so rounding does not pile up beyond that of A itself.
+
+use faer::{MatMut, MatRef};
+use rayon::prelude::*;
+
+use super::{State, Step, to_real};
+use crate::network::descent::real::Real;
+use crate::network::neurons::Weights;
+
+/// Chunks of samples, as tasks.
+const CHUNKS: usize = 8;
+/// Neurons whose outputs are added in the type of the steps; their sums are added in double precision.
+const NEURONS_AT_ONCE: usize = 256;
+/// Sides of the squares in which a triangle is mirrored.
+const SQUARE: usize = 64;
+/// Entries of the largest Gram matrix that is made.
+const GRAM_LIMIT: usize = 1 << 29;
+
+/// Some samples.
+struct Chunk<R> {
+    first: usize,
+    /// U(0), and all that follows: samples × neurons.
+    initial: Vec<R>,
+    preactivations: Vec<R>,
+    /// The momentum of A, and A.
+    velocity: Vec<R>,
+    multiples: Vec<R>,
+    forces: Vec<R>,
+    loss: f64,
+}
+
+pub(super) struct Multiples<R> {
+    /// Columns of the Gram matrix, count × count.
+    gram: Vec<R>,
+    /// A of all chunks, count × neurons.
+    multiples: Vec<R>,
+    initial: Vec<R>,
+    readout: Vec<R>,
+    chunks: Vec<Chunk<R>>,
+}
+
+/// Whether this route takes fewer operations, the making of the Gram matrix included.
+pub(super) fn pays(count: usize, stride: usize, width: usize, steps: usize) -> bool {
+    let [n, stride, width, steps] = [count, stride, width, steps].map(|v| v as f64);
+    count * count <= GRAM_LIMIT && steps * width * (4.0 * stride - 2.0 * n) > 1.2 * n * stride
+}
+
+impl<R: Real> Multiples<R> {
+    pub fn new(initial: &Weights, step: &Step<'_, R>) -> Self {
+        let (count, width) = (step.count(), initial.width());
+        let hidden: Vec<R> = to_real(initial.hidden());
+        let stride = hidden.len() / width;
+        let size = count.div_ceil(CHUNKS);
+        let inputs = MatRef::from_column_major_slice(step.augmented, stride, count);
+        let weights = MatRef::from_column_major_slice(&hidden, stride, width);
+        let firsts: Vec<usize> = (0..count).step_by(size).collect();
+        let chunks = firsts.into_par_iter().map(|first| {
+            let size = size.min(count - first);
+            let zeros = || vec![R::default(); size * width];
+            let mut start = zeros();
+            let target = MatMut::from_column_major_slice_mut(&mut start, size, width);
+            R::multiply(target, false, inputs.subcols(first, size).transpose(), weights);
+            let forces = vec![R::default(); size];
+            let (preactivations, velocity, multiples) = (zeros(), zeros(), zeros());
+            Chunk { first, initial: start, preactivations, velocity, multiples, forces, loss: 0.0 }
+        });
+        Multiples {
+            chunks: chunks.collect(),
+            gram: gram(step.augmented, stride, count),
+            multiples: vec![R::default(); count * width],
+            initial: hidden,
+            readout: to_real(initial.readout()),
+        }
+    }
+}
+
+impl<R: Real> State<R> for Multiples<R> {
+    fn look(&mut self, step: &Step<'_, R>) -> f64 {
+        let (gram, multiples, readout) = (&self.gram, &self.multiples, &self.readout);
+        let count = step.count();
+        self.chunks.par_iter_mut().for_each(|chunk| {
+            let size = chunk.forces.len();
+            chunk.preactivations.copy_from_slice(&chunk.initial);
+            let columns = MatRef::from_column_major_slice(&gram[chunk.first * count..][..size * count], count, size);
+            let multiples = MatRef::from_column_major_slice(multiples, count, readout.len());
+            let target = MatMut::from_column_major_slice_mut(&mut chunk.preactivations, size, readout.len());
+            R::multiply(target, true, columns.transpose(), multiples);
+            chunk.look(step, readout);
+        });
+        self.chunks.iter().map(|chunk| chunk.loss).sum::<f64>() / count as f64
+    }
+
+    fn take(&mut self, step: &Step<'_, R>, rate: R) {
+        let readout = &self.readout;
+        self.chunks.par_iter_mut().for_each(|chunk| {
+            let Chunk { preactivations, velocity, multiples, forces, .. } = chunk;
+            R::to_forces(preactivations, readout, step.slope, forces);
+            R::move_weights(multiples, velocity, &[preactivations], step.momentum, rate);
+        });
+        let chunks = &self.chunks;
+        self.multiples.par_chunks_mut(step.count()).enumerate().for_each(|(neuron, column)| {
+            for chunk in chunks {
+                let size = chunk.forces.len();
+                column[chunk.first..][..size].copy_from_slice(&chunk.multiples[neuron * size..][..size]);
+            }
+        });
+    }
+
+    fn hidden(&self, step: &Step<'_, R>) -> Vec<f64> {
+        let (count, mut hidden) = (step.count(), self.initial.clone());
+        let stride = hidden.len() / self.readout.len();
+        let inputs = MatRef::from_column_major_slice(step.augmented, stride, count);
+        let blocks = hidden.par_chunks_mut(stride * 16).zip(self.multiples.par_chunks(count * 16));
+        blocks.for_each(|(hidden, multiples)| {
+            let neurons = hidden.len() / stride;
+            let multiples = MatRef::from_column_major_slice(multiples, count, neurons);
+            R::multiply(MatMut::from_column_major_slice_mut(hidden, stride, neurons), true, inputs, multiples);
+        });
+        hidden.into_iter().map(R::to_f64).collect()
+    }
+}
+
+impl<R: Real> Chunk<R> {
+    /// Outputs, forces and losses of the preactivations.
+    fn look(&mut self, step: &Step<'_, R>, readout: &[R]) {
+        let size = self.forces.len();
+        let mut outputs = vec![0.0; size];
+        let blocks = self.preactivations.chunks(size * NEURONS_AT_ONCE).zip(readout.chunks(NEURONS_AT_ONCE));
+        for (preactivations, readout) in blocks {
+            let mut partial = vec![R::default(); size];
+            R::add_outputs(preactivations, readout, step.slope, &mut partial);
+            outputs.iter_mut().zip(partial).for_each(|(sum, part)| *sum += part.to_f64());
+        }
+        self.loss = step.forces(self.first, &outputs, &mut self.forces);
+    }
+}
+
+/// ⟨x̃_n, x̃_k⟩, count × count: one triangle of blocks is computed, the other one mirrored.
+fn gram<R: Real>(augmented: &[R], stride: usize, count: usize) -> Vec<R> {
+    let size = count.div_ceil(4 * CHUNKS);
+    let mut gram = vec![R::default(); count * count];
+    let inputs = MatRef::from_column_major_slice(augmented, stride, count);
+    gram.par_chunks_mut(size * count).enumerate().for_each(|(index, columns)| {
+        let (first, cols) = (index * size, columns.len() / count);
+        let target = MatMut::from_column_major_slice_mut(columns, count, cols).subrows_mut(first, count - first);
+        let below = inputs.subcols(first, count - first).transpose();
+        R::multiply(target, false, below, inputs.subcols(first, cols));
+    });
+    for first in (0..count).step_by(size) {
+        let (left, right) = gram.split_at_mut(first * count);
+        let right = &mut right[..size.min(count - first) * count];
+        right.par_chunks_mut(SQUARE * count).enumerate().for_each(|(square, columns)| {
+            let first = first + square * SQUARE;
+            for from in (0..left.len() / count).step_by(SQUARE) {
+                let rows = from..(from + SQUARE).min(left.len() / count);
+                for (offset, column) in columns.chunks_exact_mut(count).enumerate() {
+                    for row in rows.clone() {
+                        column[row] = left[row * count + first + offset];
+                    }
+                }
+            }
+        });
+    }
+    gram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gram_matrix_has_all_inner_products() {
+        // 300 samples: blocks of 10 columns; and sizes that do not divide.
+        for (stride, count) in [(3, 300), (5, 77), (2, 1), (4, 6500 / 11)] {
+            let augmented: Vec<f64> = (0..stride * count).map(|i| ((i * i) as f64 * 0.37).sin()).collect();
+            let gram = gram(&augmented, stride, count);
+            for (n, x) in augmented.chunks(stride).enumerate() {
+                for (k, z) in augmented.chunks(stride).enumerate() {
+                    let exact: f64 = x.iter().zip(z).map(|(a, b)| a * b).sum();
+                    assert!((gram[n * count + k] - exact).abs() <= 10.0 * f64::EPSILON, "{n}, {k}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_route_is_chosen_by_the_count_of_operations() {
+        // 2N² against 4N(d+1) a step: the break-even is near N = 2(d+1).
+        assert!(pays(10_000, 10_001, 100, 1000) && pays(1000, 785, 100, 100));
+        assert!(!pays(1000, 101, 100, 1000) && !pays(10_000, 1001, 100, 1000));
+        // The matrix has to pay for itself: N²(d+1) operations for one step of a single neuron are too many.
+        assert!(!pays(1000, 785, 1, 1) && !pays(40_000, 40_000, 100, 1000));
+    }
+}
