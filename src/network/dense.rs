@@ -102,7 +102,7 @@ fn in_order(sums: Vec<Vec<f64>>, len: usize) -> Vec<f64> {
 }
 
 /// Preactivations of a block, count × neurons, column-major.
-pub(super) fn preactivations(hidden: &[f64], points: &Points) -> Vec<f64> {
+pub(crate) fn preactivations(hidden: &[f64], points: &Points) -> Vec<f64> {
     let (d, count) = points.as_columns().shape();
     let size = hidden.len() / (d + 1);
     let mut u = vec![0.0; count * size];

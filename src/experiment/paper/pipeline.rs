@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::experiment::learn::Schedule;
-use crate::linalg::dot;
 use crate::loss::{Loss, StandardLoss};
-use crate::network::{Descent, Neurons, Precision, Trained, Weights, guarded_perturbations, input_gradients, outputs};
+use crate::network::dense::preactivations;
+use crate::network::{
+    Descent, Neurons, Precision, Trained, Weights, empirical_ntk, guarded_perturbations, input_gradients, outputs,
+};
 use crate::problem::{Points, Scenario, Slope, TrainingSet};
 use crate::theory::perturbed_points;
 
@@ -26,6 +28,8 @@ use crate::theory::perturbed_points;
 pub const MOMENTUM: f64 = 0.9;
 /// Points of the sample on which the tangent kernel's change is measured.
 const KERNEL_SAMPLE: usize = 128;
+/// Neurons whose preactivations are held at a time, on each thread.
+const NEURONS_AT_ONCE: usize = 32;
 
 /// How both networks are trained, and how the points between are made.
 #[derive(Debug, Clone, Copy)]
@@ -111,32 +115,20 @@ impl Recipe {
 
 /// Share of sign changes, and relative change of the tangent kernel.
 fn changes(before: &Weights, after: &Weights, slope: Slope, points: &Points) -> Result<(f64, f64)> {
-    let sides = [before, after].map(|weights| sides(weights, points));
-    let changed = sides[0].iter().zip(&sides[1]).filter(|(a, b)| a != b).count();
-    let sample = KERNEL_SAMPLE.min(points.count());
-    let length = sides[0].len() as f64;
-    let [start, end] = sides.map(|sides| tangent_kernel(&sides, before.readout(), slope, points, sample));
-    let distance = (end - &start).norm();
+    let [start, end] = [before, after].map(|weights| sides(weights, points));
+    let changed = start.iter().zip(&end).filter(|(a, b)| a != b).count();
+    let sample = points.select(&(0..KERNEL_SAMPLE.min(points.count())).collect::<Vec<_>>());
+    let kernel = empirical_ntk(before, slope, &sample)?;
+    let distance = (empirical_ntk(after, slope, &sample)? - &kernel).norm();
     // A kernel of zeros (one dead neuron) has changed by all or nothing.
-    let change = if distance == 0.0 { 0.0 } else { distance / start.norm().max(f64::MIN_POSITIVE) };
-    Ok((changed as f64 / length, change.min(f64::MAX)))
+    let change = if distance == 0.0 { 0.0 } else { distance / kernel.norm().max(f64::MIN_POSITIVE) };
+    Ok((changed as f64 / start.len() as f64, change.min(f64::MAX)))
 }
 
 /// Whether u_i(x_n) ≥ 0, neuron after neuron.
 fn sides(weights: &Weights, points: &Points) -> Vec<bool> {
-    let d = points.input_dim();
-    let neurons = weights.hidden().par_chunks_exact(d + 1);
-    neurons.flat_map_iter(|neuron| points.iter().map(move |x| dot(&neuron[..d], x) + neuron[d] >= 0.0)).collect()
-}
-
-/// Θ̂(x_n, x_k) = Σ_i a_i² φ'φ' (⟨x_n, x_k⟩ + 1) on the first `sample` points.
-fn tangent_kernel(sides: &[bool], readout: &[f64], slope: Slope, points: &Points, sample: usize) -> DMatrix<f64> {
-    let (count, gamma) = (points.count(), slope.value());
-    let derivatives =
-        DMatrix::from_fn(readout.len(), sample, |i, n| readout[i] * if sides[i * count + n] { 1.0 } else { gamma });
-    let chosen = points.as_columns().columns(0, sample);
-    let inner = chosen.tr_mul(&chosen).add_scalar(1.0);
-    derivatives.tr_mul(&derivatives).component_mul(&inner)
+    let blocks = weights.hidden().par_chunks(NEURONS_AT_ONCE * (points.input_dim() + 1));
+    blocks.flat_map_iter(|hidden| preactivations(hidden, points).into_iter().map(|u| u >= 0.0)).collect()
 }
 
 /// The figures of merit of a run; the keys are a contract of `runs.jsonl` and `runs.csv`.
