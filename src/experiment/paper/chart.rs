@@ -77,6 +77,13 @@ impl Drawn<'_> {
         Curve::measured(colour, label, self.points(merit, |s| s.largest))
     }
 
+    /// As `largest`, without the range.
+    fn median(&self, colour: usize, label: &str, merit: Merit) -> Curve {
+        let mut curve = self.largest(colour, label, merit);
+        curve.points.iter_mut().for_each(|point| point.band = None);
+        curve
+    }
+
     fn line(&self, role: Role, colour: Option<usize>, label: &str, points: Vec<CurvePoint>) -> Curve {
         let pairs: Vec<(f64, f64)> = points.iter().map(|p| (p.x, p.y)).collect();
         Curve::line(role, colour, label, &pairs)
@@ -146,7 +153,12 @@ fn accuracy_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
         drawn.largest(0, &format!("accuracy of f: {best}"), |m| Some(m.accuracy_f)),
         drawn.largest(1, "accuracy of g on clean data: the same", |m| Some(m.accuracy_g)),
         drawn.largest(2, "agreement of f and g on fresh points: the same", |m| Some(m.agreement)),
-        drawn.mean(2, "agreement: mean over learning rates, median over seeds", |m| Some(m.agreement)),
+        drawn.median(3, "agreement of f with g less its mean over the data: largest, median", |m| {
+            Some(m.agreement_centred)
+        }),
+        Curve { in_legend: false, ..drawn.mean(0, "", |m| Some(m.accuracy_f)) },
+        Curve { in_legend: false, ..drawn.mean(1, "", |m| Some(m.accuracy_g)) },
+        drawn.mean(2, "thin and dotted: mean over learning rates, median over seeds", |m| Some(m.agreement)),
         drawn.theory(None, "theory: agreement at infinite width, same selection", |m| m.limit_agreement),
         drawn.marks(0.32),
     ];
