@@ -238,6 +238,29 @@ fn the_fast_route_agrees_with_dense_products_in_every_regime() {
     ));
 }
 
+/// So many samples that the Gram matrix is read in blocks of columns, tile by tile by all threads; and points that span a
+/// small space, in whose coordinates the fast route works.
+#[test]
+fn blocks_of_columns_and_small_spaces_agree_with_dense_products() {
+    let small = {
+        let (inner, outer) = (gaussian_set(15, 280, 7), gaussian_set(16, 7, 300));
+        let points = outer.points().as_columns() * inner.points().as_columns() * 0.3;
+        TrainingSet::new(Points::from_columns("small space", points).unwrap(), inner.labels().to_vec()).unwrap()
+    };
+    for (name, train) in [("many", gaussian_set(17, 1500, 3)), ("small space", small)] {
+        for (precision, epsilon) in [(Precision::F64, f64::EPSILON), (Precision::F32, f64::from(f32::EPSILON))] {
+            let recipe = Recipe { slope: 0.1, rate: 1.0, steps: 40, momentum: 0.9, plateau: false };
+            let neurons = draw(train.input_dim(), 12);
+            let fast = run(&recipe, precision, &neurons, &train, &StandardLoss::Identity);
+            let dense = run(&recipe, precision, &neurons, &train, &Disguised);
+            let bound = (recipe.steps * train.count()) as f64 * epsilon;
+            let error = distance(dense.weights.hidden(), fast.weights.hidden());
+            assert!(error <= bound, "{name} {precision:?}: {error:e} > {bound:e}");
+            assert!(distance(&dense.losses, &fast.losses) <= bound, "{name} {precision:?}: losses");
+        }
+    }
+}
+
 /// Preactivations that are exactly zero count as above (φ'(0) = 1), whatever the sign of the zero.
 #[test]
 fn zero_preactivations_count_as_above_on_every_route() {
@@ -375,6 +398,10 @@ fn results_do_not_depend_on_the_number_of_threads() {
     // So many samples that threads share the tiles of the Gram matrix of all neurons.
     let large = gaussian_set(10, 1500, 3);
     let few = draw(3, 9);
+    // Points in a space of three dimensions, found by all threads.
+    let flat = gaussian_set(18, 3, 300).points().as_columns()
+        * large.points().select(&(0..280).collect::<Vec<_>>()).as_columns();
+    let flat = TrainingSet::new(Points::from_columns("flat", flat).unwrap(), large.labels()[..280].to_vec()).unwrap();
     let run_with = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let recipe = Recipe { slope: 0.0, rate: 0.5, steps: 30, momentum: 0.9, plateau: true };
@@ -389,6 +416,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
             }
             let recipe = Recipe { slope: 0.0, rate: 1.0, steps: 40, momentum: 0.9, plateau: false };
             let found = run(&recipe, Precision::F64, &few, &large, &StandardLoss::Identity);
+            bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
+            let found = run(&recipe, Precision::F64, &draw(300, 9), &flat, &StandardLoss::Identity);
             bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
             let kernel = empirical_ntk(&neurons.weights(), Slope::RELU, train.points()).unwrap();
             bits.extend(kernel.iter().map(|v| v.to_bits()));
