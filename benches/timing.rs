@@ -19,7 +19,7 @@ use perturbation_learning::Result;
 use perturbation_learning::data::{DataSet, Synthetic, mnist, synthetic};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{
-    Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, adversarial_perturbations, empirical_ntk,
+    Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, empirical_ntk, guarded_perturbations,
     input_gradients, outputs,
 };
 use perturbation_learning::problem::{Scenario, Slope, TrainingSet};
@@ -180,13 +180,10 @@ impl Pipeline {
         let d = points.input_dim();
         let f = descent.train(&neurons(d, self.width, "f"), Slope::RELU, &self.data.train, &self.loss)?;
         let targets = random_signs(&Streams::new(1, "targets"), points.count());
-        let mut gradients = input_gradients(&f.weights, Slope::RELU, points)?;
-        // A point at which every neuron has died has no direction. The reference leaves it as it is; to the time it takes,
-        // any direction is as good.
-        let dead = gradients.column_iter_mut().filter(|gradient| gradient.iter().all(|g| *g == 0.0));
-        dead.for_each(|mut gradient| gradient[0] = 1.0);
+        let gradients = input_gradients(&f.weights, Slope::RELU, points)?;
         let values = outputs(&f.weights, Slope::RELU, points)?;
-        let moves = adversarial_perturbations(&gradients, &values, &targets, &self.loss, self.epsilon)?;
+        // A point at which every neuron has died has no direction: it is left as it is, as the reference does.
+        let moves = guarded_perturbations(&gradients, &values, &targets, &self.loss, self.epsilon)?;
         let perturbed = TrainingSet::new(perturbed_points(points, &moves, self.scenario)?, targets)?;
         let g = descent.train(&neurons(d, self.width, "g"), Slope::RELU, &perturbed, &self.loss)?;
         let mut evaluated = outputs(&g.weights, Slope::RELU, points)?;

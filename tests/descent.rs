@@ -243,6 +243,32 @@ fn the_fast_route_agrees_with_dense_products_in_every_regime() {
     ));
 }
 
+/// So many samples that the Gram matrix is read in blocks of columns, tile by tile by all threads; and points that span a
+/// small space, in whose coordinates both descents work. Compared with the plain implementation.
+#[test]
+fn blocks_of_columns_and_small_spaces_agree_with_the_plain_implementation() {
+    let small = {
+        let (inner, outer) = (gaussian_set(15, 280, 7), gaussian_set(16, 7, 300));
+        let points = outer.points().as_columns() * inner.points().as_columns() * 0.3;
+        TrainingSet::new(Points::from_columns("small space", points).unwrap(), inner.labels().to_vec()).unwrap()
+    };
+    let recipe = Recipe { slope: 0.1, rate: 1.0, steps: 40, momentum: 0.9, plateau: false };
+    for (name, train) in [("many", gaussian_set(17, 1500, 3)), ("small space", small)] {
+        let neurons = draw(train.input_dim(), 12);
+        for loss in [StandardLoss::Identity, StandardLoss::Logistic] {
+            let (weights, losses, _) = plain(&recipe, &neurons.weights(), &train, &loss);
+            for (precision, epsilon) in [(Precision::F64, f64::EPSILON), (Precision::F32, f64::from(f32::EPSILON))] {
+                let found = run(&recipe, precision, &neurons, &train, &loss);
+                let bound = (recipe.steps * train.count()) as f64 * epsilon;
+                let (error, what) =
+                    (distance(&weights, found.weights.hidden()), format!("{name} {loss:?} {precision:?}"));
+                assert!(error <= bound, "{what}: {error:e} > {bound:e}");
+                assert!(distance(&losses, &found.losses) <= bound, "{what}: losses");
+            }
+        }
+    }
+}
+
 /// Preactivations that are exactly zero count as above (φ'(0) = 1), whatever the sign of the zero.
 #[test]
 fn zero_preactivations_count_as_above_on_every_route() {
@@ -382,6 +408,11 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let few = draw(3, 9);
     // Fewer samples than dimensions: the coupled descent goes by the Gram matrix.
     let (short, high) = (gaussian_set(11, 40, 90), draw(90, 30));
+    // Points in a space of three dimensions, found by all threads.
+    let flat = gaussian_set(18, 3, 300).points().as_columns()
+        * large.points().select(&(0..280).collect::<Vec<_>>()).as_columns();
+    let flat = TrainingSet::new(Points::from_columns("flat", flat).unwrap(), large.labels()[..280].to_vec()).unwrap();
+    let wide = draw(300, 9);
     let run_with = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let recipe = Recipe { slope: 0.0, rate: 0.5, steps: 30, momentum: 0.9, plateau: true };
@@ -397,8 +428,14 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let recipe = Recipe { slope: 0.0, rate: 1.0, steps: 40, momentum: 0.9, plateau: false };
             let found = run(&recipe, Precision::F64, &few, &large, &StandardLoss::Identity);
             bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
-            let found = run(&recipe, Precision::F32, &high, &short, &StandardLoss::Logistic);
-            bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
+            for (neurons, train, loss) in [
+                (&high, &short, StandardLoss::Logistic),
+                (&wide, &flat, StandardLoss::Identity),
+                (&wide, &flat, StandardLoss::Logistic),
+            ] {
+                let found = run(&recipe, Precision::F64, neurons, train, &loss);
+                bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
+            }
             let kernel = empirical_ntk(&neurons.weights(), Slope::RELU, train.points()).unwrap();
             bits.extend(kernel.iter().map(|v| v.to_bits()));
             bits

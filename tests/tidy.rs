@@ -118,7 +118,7 @@ fn theory_and_network_never_mention_each_other() {
 }
 
 /// What may stop the program, and why it never does on a user's input: (file, what the line contains, why).
-const NEVER_HAPPENS: [(&str, &str, &str); 19] = [
+const NEVER_HAPPENS: [(&str, &str, &str); 18] = [
     ("src/cli/learn.rs", "clap requires the time\"", "`--flow` has `requires = \"time\"`"),
     ("src/cli/learn.rs", "clap requires the time of g", "`--flow` has `requires = \"time_perturbed\"`"),
     ("src/cli/learn.rs", "clap requires the learning rates", "`--descent` has `requires_all`"),
@@ -132,7 +132,6 @@ const NEVER_HAPPENS: [(&str, &str, &str); 19] = [
     ("src/experiment/learn.rs", "only called for descent", "private; its two callers match on descent"),
     ("src/linalg.rs", "a row for each column", "a panel's sums reach from its first column to the last row"),
     ("src/linalg.rs", "two is not zero", "a constant expression: it would fail to compile"),
-    ("src/network/descent/sweep.rs", "tiles have 8, 16, 32 or 64 rows", "`tile_rows` returns a power of two in 8 … 64"),
     (
         "src/network/flow/mod.rs",
         "there is at least one lane",

@@ -12,6 +12,7 @@ mod coupled;
 mod decoupled;
 mod gram;
 mod real;
+mod subspace;
 mod sweep;
 
 use super::neurons::{Neurons, Weights};

@@ -1,5 +1,7 @@
 //! Descent with any loss: one or two matrix products per step, 2mN·min(N, 2(d+1)) floating-point operations.
 //!
+//! Points that span a small space are replaced by their coordinates in it, as for the identity loss.
+//!
 //! The outputs need all neurons before the first force is known. Three routes, by the count of operations and the width:
 //! - few samples of high dimension (`by_gram`): one product with the Gram matrix;
 //! - narrow networks (`by_samples`): each task takes some samples through the whole step, forward product, forces and
@@ -11,6 +13,7 @@ mod by_neurons;
 mod by_samples;
 
 use super::real::Real;
+use super::subspace::Subspace;
 use super::{Descent, Trained, flow_time};
 use crate::error::Result;
 use crate::loss::Loss;
@@ -66,10 +69,34 @@ pub(super) fn train<R: Real>(
     train: &TrainingSet,
     loss: &dyn Loss,
 ) -> Result<Trained> {
-    let augmented = super::augmented::<R>(train);
+    let Some(mut subspace) = Subspace::<R>::find(train) else {
+        return train_on(descent, initial, slope, &super::augmented::<R>(train), train.labels(), loss);
+    };
+    // In the coordinates of the space that the points span; what is orthogonal to it in the weights stays.
+    let augmented = std::mem::take(&mut subspace.augmented);
+    let mut hidden: Vec<R> = to_real(initial.hidden());
+    let start = from_real(&subspace.project(&hidden));
+    let dim = augmented.len() / train.count() - 1;
+    let projected = Weights::from_augmented(dim, start, initial.readout().to_vec())?;
+    let trained = train_on(descent, &projected, slope, &augmented, train.labels(), loss)?;
+    let pairs = trained.weights.hidden().iter().zip(projected.hidden());
+    subspace.add(&mut hidden, &pairs.map(|(end, start)| R::of(end - start)).collect::<Vec<R>>());
+    let weights = Weights::from_augmented(train.input_dim(), from_real(&hidden), initial.readout().to_vec())?;
+    Ok(Trained { weights, ..trained })
+}
+
+/// Trains on the augmented inputs, stride × count.
+fn train_on<R: Real>(
+    descent: &Descent,
+    initial: &Weights,
+    slope: Slope,
+    augmented: &[R],
+    labels: &[f64],
+    loss: &dyn Loss,
+) -> Result<Trained> {
     let (slope, momentum) = (R::of(slope.value()), R::of(descent.momentum));
-    let step = Step { augmented: &augmented, labels: train.labels(), loss, slope, momentum };
-    let (count, stride) = (train.count(), train.input_dim() + 1);
+    let step = Step { augmented, labels, loss, slope, momentum };
+    let (count, stride) = (labels.len(), augmented.len() / labels.len());
     let mut state: Box<dyn State<R>> = if by_gram::pays(count, stride, initial.width(), descent.steps) {
         Box::new(by_gram::Multiples::new(initial, &step))
     } else if initial.width() < WIDE {
@@ -93,7 +120,7 @@ pub(super) fn train<R: Real>(
     }
     // A loss that is not finite is reported by the caller, with its step; the weights are then the initial ones.
     let weights = if losses.last().is_none_or(|loss| loss.is_finite()) {
-        Weights::from_augmented(train.input_dim(), state.hidden(&step), initial.readout().to_vec())?
+        Weights::from_augmented(stride - 1, state.hidden(&step), initial.readout().to_vec())?
     } else {
         initial.clone()
     };
@@ -103,4 +130,8 @@ pub(super) fn train<R: Real>(
 
 fn to_real<R: Real>(values: &[f64]) -> Vec<R> {
     values.iter().map(|v| R::of(*v)).collect()
+}
+
+fn from_real<R: Real>(values: &[R]) -> Vec<f64> {
+    values.iter().map(|v| v.to_f64()).collect()
 }

@@ -8,6 +8,8 @@
 //! - forming q anew by products with the inputs, without the Gram matrix: the force on the weights, X̃(a/N)(y∘φ'(u)), which
 //!   is kept up to date sample by sample where it is known, and X̃ᵀ times it.
 //!
+//! Points that span a small space are replaced by their coordinates in it ([`subspace`](super::subspace)).
+//!
 //! The Gram matrix is made once it has paid for itself. Neurons walk together as long as sign changes are frequent, so
 //! that a tile of the Gram matrix serves them all from the second-level cache, and alone when they are rare, so that
 //! their state stays in the first-level cache; stretches without sign changes are then crossed in one step ([`Problem::stretch`]).
@@ -27,7 +29,8 @@ use rayon::prelude::*;
 
 use super::gram::Gram;
 use super::real::Real;
-use super::sweep::{Flip, Stretch, Sweep};
+use super::subspace::Subspace;
+use super::sweep::{Flip, ROWS, Stretch, Sweep};
 use crate::error::{Error, Result};
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::{Slope, TrainingSet};
@@ -47,7 +50,7 @@ const BLOCK: usize = 32;
 /// Bytes of a Gram matrix that a cache shared by the cores keeps.
 const SHARED_CACHE: usize = 1 << 24;
 /// Tiles of one task when tiles are shared between threads.
-const TILES_PER_TASK: usize = 4;
+const TILES_PER_TASK: usize = 1;
 /// Steps without sign changes that are worth a look, and how many steps pass at most until the next look.
 const SHORTEST_STRETCH: usize = 6;
 const LONGEST_PATIENCE: usize = 64;
@@ -59,10 +62,11 @@ pub(super) struct Problem<R> {
     slope: R,
     momentum: R,
     momentum_f64: f64,
-    /// Rows per tile.
-    rows: usize,
-    /// (x_n, 1), stride × count.
+    /// (x_n, 1), stride × count, in coordinates of the space that the points span if that is small.
     augmented: Vec<R>,
+    subspace: Option<Subspace<R>>,
+    /// Weights of a neuron.
+    weight_count: usize,
     /// y_n/N, zero beyond the last sample.
     weights: Vec<R>,
     /// Forces of a neuron with all samples above and readout 1.
@@ -86,16 +90,20 @@ type Outcome = (Vec<f64>, Vec<f64>, Vec<f64>);
 
 impl<R: Real> Problem<R> {
     pub fn new(train: &TrainingSet, slope: Slope, momentum: f64) -> Self {
-        let (count, stride) = (train.count(), train.input_dim() + 1);
-        let augmented = super::augmented(train);
-        let rows = super::gram::tile_rows::<R>(count);
-        let padded = count.next_multiple_of(rows);
+        let (count, weight_count) = (train.count(), train.input_dim() + 1);
+        let mut subspace = Subspace::find(train);
+        let augmented = match &mut subspace {
+            Some(subspace) => std::mem::take(&mut subspace.augmented),
+            None => super::augmented(train),
+        };
+        let stride = augmented.len() / count;
+        let padded = count.next_multiple_of(ROWS);
         let mut weights: Vec<R> = train.labels().iter().map(|y| R::of(y / count as f64)).collect();
         let mut all_above = forces_of(&augmented, stride, &weights);
         weights.resize(padded, R::default());
         all_above.resize(padded, R::default());
         let (slope, momentum_f64, momentum) = (R::of(slope.value()), momentum, R::of(momentum));
-        Problem { count, stride, slope, momentum, momentum_f64, rows, augmented, weights, all_above }
+        Problem { count, stride, slope, momentum, momentum_f64, augmented, subspace, weight_count, weights, all_above }
     }
 
     /// Whether the tiles of a step are shared between threads, not the neurons: the Gram matrix is then read from memory,
@@ -112,11 +120,11 @@ impl<R: Real> Problem<R> {
         }
         let schedule = Schedule::new(rates, self.momentum_f64);
         let width = neurons.width();
-        let held = (HELD_BYTES / ((4 * self.count + 2 * self.stride) * size_of::<R>())).max(1);
+        let held = (HELD_BYTES / ((4 * self.count + 2 * self.weight_count) * size_of::<R>())).max(1);
         let size = if self.shares_tiles() { width.min(held) } else { width.div_ceil(8).clamp(8, 64) };
         let firsts: Vec<usize> = (0..width).step_by(size).collect();
         let mut gram = None;
-        let mut hidden = Vec::with_capacity(width * self.stride);
+        let mut hidden = Vec::with_capacity(width * self.weight_count);
         let mut readout = Vec::with_capacity(width);
         let mut losses = vec![0.0; rates.len()];
         for wave in firsts.chunks((held / size).max(1)) {
@@ -137,7 +145,7 @@ impl<R: Real> Problem<R> {
                 losses.iter_mut().zip(&group_losses).for_each(|(sum, term)| *sum -= term);
             }
         }
-        let weights = Weights::from_augmented(self.stride - 1, hidden, readout).map_err(|_| Error::Diverged {
+        let weights = Weights::from_augmented(self.weight_count - 1, hidden, readout).map_err(|_| Error::Diverged {
             what: "gradient descent",
             step: losses.iter().position(|l| !l.is_finite()).unwrap_or(rates.len()),
             value: f64::NAN,
@@ -147,13 +155,16 @@ impl<R: Real> Problem<R> {
 
     /// Neurons at the start.
     fn group(&self, neurons: &Neurons, first: usize, size: usize, schedule: &Schedule<'_>) -> Group<R> {
-        let (mut hidden, mut readout) = (vec![0.0; self.stride * size], vec![0.0; size]);
+        let (mut hidden, mut readout) = (vec![0.0; self.weight_count * size], vec![0.0; size]);
         neurons.fill(first, &mut hidden, &mut readout);
         let hidden: Vec<R> = hidden.iter().map(|w| R::of(*w)).collect();
-        let mut part = Part::new(self.count, self.rows, &readout);
+        let mut part = Part::new(self.count, &readout);
         let blocks: Vec<Vec<R>> = hidden
-            .par_chunks(BLOCK * self.stride)
-            .map(|weights| preactivations(&self.augmented, self.stride, weights))
+            .par_chunks(BLOCK * self.weight_count)
+            .map(|weights| match &self.subspace {
+                Some(subspace) => preactivations(&self.augmented, self.stride, &subspace.project(weights)),
+                None => preactivations(&self.augmented, self.stride, weights),
+            })
             .collect();
         for (neuron, u) in blocks.iter().flat_map(|block| block.chunks_exact(self.count)).enumerate() {
             part.start(neuron, u, self.slope.to_f64(), schedule.reach[0]);
@@ -218,9 +229,9 @@ impl<R: Real> Problem<R> {
     /// One step; appends the sign changes and returns the neurons' term of the loss before it (with the opposite sign).
     fn sweep(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, rate: R, flips: &mut Vec<Flip>) -> f64 {
         let size = part.size();
-        let tiles = if self.shares_tiles() && size > 1 { TILES_PER_TASK } else { self.count.div_ceil(self.rows) };
+        let tiles = if self.shares_tiles() && size > 1 { TILES_PER_TASK } else { self.count.div_ceil(ROWS) };
         let task = |index: usize, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>| {
-            let first = index * tiles * self.rows;
+            let first = index * tiles * ROWS;
             let task = Sweep {
                 count: self.count,
                 first,
@@ -233,9 +244,9 @@ impl<R: Real> Problem<R> {
                 momentum: self.momentum,
                 rate,
             };
-            R::sweep(self.rows, &task, state, sides, flips).to_f64()
+            R::sweep(&task, state, sides, flips).to_f64()
         };
-        let (state_len, sides_len) = (tiles * self.rows * 3 * size, tiles * size);
+        let (state_len, sides_len) = (tiles * ROWS * 3 * size, tiles * size);
         if part.state.len() <= state_len {
             return task(0, &mut part.state, &mut part.sides, flips);
         }
@@ -265,9 +276,9 @@ impl<R: Real> Problem<R> {
         while steps >= SHORTEST_STRETCH {
             let Stretch { s, c, d, b } = schedule.stretches[steps];
             let (s, c) = (R::of(rate * s), R::of(rate * c));
-            if R::stays(self.rows, &part.state, s, c) {
+            if R::stays(&part.state, s, c) {
                 let stretch = Stretch { s, c, d: R::of(d), b: R::of(b) };
-                let sums = R::leap(self.rows, &mut part.state, &self.weights, self.slope, stretch).map(R::to_f64);
+                let sums = R::leap(&mut part.state, &self.weights, self.slope, stretch).map(R::to_f64);
                 let a = part.readout_f64[0];
                 let loss = |k: &Stretch<f64>| a * (sums[0] + rate * (k.s * sums[1] + k.c * sums[2]));
                 part.losses.extend(schedule.stretches[..steps].iter().map(loss));
@@ -287,7 +298,8 @@ impl<R: Real> Problem<R> {
         let all = MatRef::from_column_major_slice(&self.augmented, self.stride, self.count);
         let mut hidden = group.hidden;
         let part = if group.parts.len() == 1 { &group.parts[0] } else { &Part::join(&group.parts) };
-        let blocks = hidden.par_chunks_mut(BLOCK * self.stride).zip(part.readout_f64.par_chunks(BLOCK)).enumerate();
+        let blocks =
+            hidden.par_chunks_mut(BLOCK * self.weight_count).zip(part.readout_f64.par_chunks(BLOCK)).enumerate();
         blocks.for_each(|(block, (hidden, readout))| {
             let mut impulses = Vec::with_capacity(self.count * readout.len());
             for (offset, a) in readout.iter().enumerate() {
@@ -295,8 +307,15 @@ impl<R: Real> Problem<R> {
                 impulses.extend(reach.iter().zip(&self.weights).map(|(c, weight)| R::of(a * weight.to_f64() * c)));
             }
             let impulses = MatRef::from_column_major_slice(&impulses, self.count, readout.len());
-            let target = MatMut::from_column_major_slice_mut(hidden, self.stride, readout.len());
-            R::multiply(target, true, all, impulses);
+            if let Some(subspace) = &self.subspace {
+                let mut movements = vec![R::default(); self.stride * readout.len()];
+                let target = MatMut::from_column_major_slice_mut(&mut movements, self.stride, readout.len());
+                R::multiply(target, false, all, impulses);
+                subspace.add(hidden, &movements);
+            } else {
+                let target = MatMut::from_column_major_slice_mut(hidden, self.stride, readout.len());
+                R::multiply(target, true, all, impulses);
+            }
         });
         (hidden.iter().map(|w| w.to_f64()).collect(), group.readout, group.losses)
     }

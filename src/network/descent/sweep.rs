@@ -1,7 +1,12 @@
 //! The inner loops of the descent, compiled for several instruction sets and chosen at run time.
 //!
-//! Decoupled: the state of `size` neurons stands tile after tile, in a tile neuron after neuron: `rows` values each of u, p and q.
+//! Decoupled: the state of `size` neurons stands tile after tile, in a tile neuron after neuron: [`ROWS`] values each of u, p and q.
 //! No multiplication is fused with an addition, so every instruction set gives the same bits.
+
+/// Rows per tile: a tile's sides are one 64-bit mask.
+pub(super) const ROWS: usize = 64;
+/// Bytes of a tile's columns that are used by all neurons before the next ones: a quarter of a second-level cache of 1 MiB.
+const CACHED_BYTES: usize = 1 << 18;
 
 /// A sample that has changed side.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,7 +22,7 @@ pub(super) struct Flip {
 pub(super) struct Change<R> {
     /// If given: q = scale·(forces with all samples above, readout 1) before the columns are added.
     pub restart: Option<R>,
-    /// Columns of the Gram matrix to be added to q, with their factors.
+    /// Columns of the Gram matrix to be added to q, ascending, with their factors.
     pub columns: Vec<(u32, R)>,
 }
 
@@ -52,102 +57,119 @@ pub(super) struct Stretch<R> {
 macro_rules! kernels {
     ($type:ident, $module:ident) => {
         mod $module {
-            use super::{Flip, Stretch, Sweep};
+            use super::{CACHED_BYTES, Flip, ROWS, Stretch, Sweep};
 
             type R = $type;
 
-            #[inline(always)]
-            fn sweep<const T: usize>(
-                task: &Sweep<'_, R>,
-                state: &mut [R],
-                sides: &mut [u64],
-                flips: &mut Vec<Flip>,
-            ) -> R {
+            /// Values in a line of the cache.
+            const LINE: usize = 64 / size_of::<R>();
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn sweep_tiles(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
                 let size = task.readout.len();
-                let mut total = [0.0; T];
+                let mut total = [0.0; ROWS];
                 // Tile by tile: what a row has, whatever the neuron.
-                let (all_above, weights) = (task.all_above.as_chunks::<T>().0, task.weights.as_chunks::<T>().0);
+                let (all_above, weights) = (task.all_above.as_chunks::<ROWS>().0, task.weights.as_chunks::<ROWS>().0);
+                let gram = task.gram.as_chunks::<ROWS>().0;
+                let block = CACHED_BYTES / size_of::<[R; ROWS]>();
+                let blocks = if task.changes.iter().all(|change| change.columns.is_empty()) {
+                    1
+                } else {
+                    task.count.div_ceil(block)
+                };
+                // With so many columns that most of the matrix is read, what is needed next is fetched in passing, in the
+                // order in which it lies in memory: columns alone come too irregularly for the processor to foresee them.
+                let columns: usize = task.changes.iter().map(|change| change.columns.len()).sum();
+                let share = if blocks > 1 && columns >= task.count { block.div_ceil(size) } else { 0 };
+                let mut fetched = 0;
+                let mut added = vec![0; size];
                 for (tile, (state, sides)) in
-                    state.chunks_exact_mut(3 * T * size).zip(sides.chunks_exact_mut(size)).enumerate()
+                    state.chunks_exact_mut(3 * ROWS * size).zip(sides.chunks_exact_mut(size)).enumerate()
                 {
-                    let mut outputs = [0.0; T];
-                    let neurons = state.as_chunks_mut::<T>().0.as_chunks_mut::<3>().0;
-                    for (neuron, ([u, p, q], side)) in neurons.iter_mut().zip(sides).enumerate() {
-                        let change = &task.changes[neuron];
-                        if let Some(scale) = change.restart {
-                            for r in 0..T {
-                                q[r] = scale * all_above[tile][r];
-                            }
-                        }
-                        if !change.columns.is_empty() {
-                            let gram = task.gram[tile * task.count * T..][..task.count * T].as_chunks::<T>().0;
-                            let mut sum = *q;
-                            for &(column, factor) in &change.columns {
-                                let column = &gram[column as usize];
-                                for r in 0..T {
-                                    sum[r] += factor * column[r];
+                    let mut outputs = [0.0; ROWS];
+                    let neurons = state.as_chunks_mut::<ROWS>().0.as_chunks_mut::<3>().0;
+                    added.fill(0);
+                    for index in 0..blocks {
+                        let last = index + 1 == blocks;
+                        for (neuron, ([u, p, q], side)) in neurons.iter_mut().zip(&mut *sides).enumerate() {
+                            let change = &task.changes[neuron];
+                            if let (0, Some(scale)) = (index, change.restart) {
+                                for r in 0..ROWS {
+                                    q[r] = scale * all_above[tile][r];
                                 }
                             }
-                            *q = sum;
-                        }
-                        let a = task.readout[neuron];
-                        let mut changed = 0;
-                        for r in 0..T {
-                            let velocity = task.momentum * p[r] + q[r];
-                            let moved = u[r] + task.rate * velocity;
-                            outputs[r] += a * (if u[r] >= 0.0 { u[r] } else { task.slope * u[r] });
-                            // u is never −0: it starts as a sum with +0, and sums of it with anything round to +0.
-                            changed |= u[r].to_bits() ^ moved.to_bits();
-                            p[r] = velocity;
-                            u[r] = moved;
-                        }
-                        if changed.leading_zeros() == 0 {
-                            let mut now = 0;
-                            for r in 0..T {
-                                now |= u64::from(u[r] >= 0.0) << r;
+                            if share > 0 {
+                                let next = tile * task.count + task.count.min((index + 1) * block) + neuron * share;
+                                for column in &gram[next.min(gram.len())..(next + share).min(gram.len())] {
+                                    for r in (0..ROWS).step_by(LINE) {
+                                        fetched |= column[r].to_bits();
+                                    }
+                                }
                             }
-                            let mut differing = now ^ *side;
-                            while differing != 0 {
-                                let row = differing.trailing_zeros();
-                                let sample = (task.first + tile * T) as u32 + row;
-                                flips.push(Flip { neuron: neuron as u32, sample, above: now >> row & 1 == 1 });
-                                differing &= differing - 1;
+                            let mut columns = &change.columns[added[neuron]..];
+                            if !last {
+                                let end = ((index + 1) * block) as u32;
+                                let beyond = columns.iter().position(|(column, _)| *column >= end);
+                                columns = &columns[..beyond.unwrap_or(columns.len())];
                             }
-                            *side = now;
+                            if !columns.is_empty() {
+                                added[neuron] += columns.len();
+                                let gram = &gram[tile * task.count..][..task.count];
+                                let mut sum = *q;
+                                for &(column, factor) in columns {
+                                    let column = &gram[column as usize];
+                                    for r in 0..ROWS {
+                                        sum[r] += factor * column[r];
+                                    }
+                                }
+                                *q = sum;
+                            }
+                            if !last {
+                                continue;
+                            }
+                            let a = task.readout[neuron];
+                            let mut changed = 0;
+                            for r in 0..ROWS {
+                                let velocity = task.momentum * p[r] + q[r];
+                                let moved = u[r] + task.rate * velocity;
+                                outputs[r] += a * (if u[r] >= 0.0 { u[r] } else { task.slope * u[r] });
+                                // u is never −0: it starts as a sum with +0, and sums of it with anything round to +0.
+                                changed |= u[r].to_bits() ^ moved.to_bits();
+                                p[r] = velocity;
+                                u[r] = moved;
+                            }
+                            if changed.leading_zeros() == 0 {
+                                let mut now = 0;
+                                for r in 0..ROWS {
+                                    now |= u64::from(u[r] >= 0.0) << r;
+                                }
+                                let mut differing = now ^ *side;
+                                while differing != 0 {
+                                    let row = differing.trailing_zeros();
+                                    let sample = (task.first + tile * ROWS) as u32 + row;
+                                    flips.push(Flip { neuron: neuron as u32, sample, above: now >> row & 1 == 1 });
+                                    differing &= differing - 1;
+                                }
+                                *side = now;
+                            }
                         }
                     }
-                    for r in 0..T {
+                    for r in 0..ROWS {
                         total[r] += weights[tile][r] * outputs[r];
                     }
                 }
+                std::hint::black_box(fetched);
                 total.iter().sum()
-            }
-
-            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
-            pub fn sweep_tiles(
-                rows: usize,
-                task: &Sweep<'_, R>,
-                state: &mut [R],
-                sides: &mut [u64],
-                flips: &mut Vec<Flip>,
-            ) -> R {
-                match rows {
-                    8 => sweep::<8>(task, state, sides, flips),
-                    16 => sweep::<16>(task, state, sides, flips),
-                    32 => sweep::<32>(task, state, sides, flips),
-                    64 => sweep::<64>(task, state, sides, flips),
-                    _ => unreachable!("tiles have 8, 16, 32 or 64 rows"),
-                }
             }
 
             /// Whether u keeps its sign throughout a stretch, by monotone bounds: true is certain, false is not.
             #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
-            pub fn stays(rows: usize, state: &[R], s: R, c: R) -> bool {
+            pub fn stays(state: &[R], s: R, c: R) -> bool {
                 // What rounding can do to the test and to the stretch, many times over.
                 const SLACK: R = 64.0 * R::EPSILON;
-                for state in state.chunks_exact(3 * rows) {
-                    let (u, rest) = state.split_at(rows);
-                    let (p, q) = rest.split_at(rows);
+                for state in state.chunks_exact(3 * ROWS) {
+                    let (u, rest) = state.split_at(ROWS);
+                    let (p, q) = rest.split_at(ROWS);
                     let mut crossing = 0_u64;
                     for ((u, p), q) in u.iter().zip(p).zip(q) {
                         let sign = if *u >= 0.0 { 1.0 } else { -1.0 };
@@ -167,12 +189,12 @@ macro_rules! kernels {
 
             /// Takes a stretch; returns Σ weight φ'(u)·(u, p, q) from before it.
             #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
-            pub fn leap(rows: usize, state: &mut [R], weights: &[R], slope: R, stretch: Stretch<R>) -> [R; 3] {
+            pub fn leap(state: &mut [R], weights: &[R], slope: R, stretch: Stretch<R>) -> [R; 3] {
                 const LANES: usize = 8;
                 let mut sums = [[0.0; LANES]; 3];
-                for (state, weights) in state.chunks_exact_mut(3 * rows).zip(weights.chunks_exact(rows)) {
-                    let (u, rest) = state.split_at_mut(rows);
-                    let (p, q) = rest.split_at_mut(rows);
+                for (state, weights) in state.chunks_exact_mut(3 * ROWS).zip(weights.chunks_exact(ROWS)) {
+                    let (u, rest) = state.split_at_mut(ROWS);
+                    let (p, q) = rest.split_at_mut(ROWS);
                     let lanes = u.chunks_exact_mut(LANES).zip(p.chunks_exact_mut(LANES)).zip(q.chunks_exact(LANES));
                     for (((u, p), q), weights) in lanes.zip(weights.chunks_exact(LANES)) {
                         for r in 0..LANES {
@@ -243,12 +265,11 @@ kernels!(f64, double);
 pub(super) trait Kernels: Sized {
     /// One step: applies the changes to the forces, moves u and p, notes who changed side; returns
     /// Σ_n weight_n Σ_i a_i φ(u_in) from before the step.
-    fn sweep(rows: usize, task: &Sweep<'_, Self>, state: &mut [Self], sides: &mut [u64], flips: &mut Vec<Flip>)
-    -> Self;
+    fn sweep(task: &Sweep<'_, Self>, state: &mut [Self], sides: &mut [u64], flips: &mut Vec<Flip>) -> Self;
     /// Whether one neuron's signs are certain to stay while u moves by between 0 and s times p, and 0 and c times q.
-    fn stays(rows: usize, state: &[Self], s: Self, c: Self) -> bool;
+    fn stays(state: &[Self], s: Self, c: Self) -> bool;
     /// Moves one neuron by a stretch; returns Σ_n weight_n φ'(u_n)·(u_n, p_n, q_n) from before it.
-    fn leap(rows: usize, state: &mut [Self], weights: &[Self], slope: Self, stretch: Stretch<Self>) -> [Self; 3];
+    fn leap(state: &mut [Self], weights: &[Self], slope: Self, stretch: Stretch<Self>) -> [Self; 3];
     /// force += Σ factor x̃_n over the samples owed.
     fn add_samples(force: &mut [Self], augmented: &[Self], owed: &[(u32, Self)]);
     /// f_n += Σ_i a_i φ(u_in); preactivations are one column per neuron.
@@ -262,28 +283,16 @@ pub(super) trait Kernels: Sized {
 macro_rules! dispatch {
     ($type:ident, $module:ident) => {
         impl Kernels for $type {
-            fn sweep(
-                rows: usize,
-                task: &Sweep<'_, Self>,
-                state: &mut [Self],
-                sides: &mut [u64],
-                flips: &mut Vec<Flip>,
-            ) -> Self {
-                $module::sweep_tiles(rows, task, state, sides, flips)
+            fn sweep(task: &Sweep<'_, Self>, state: &mut [Self], sides: &mut [u64], flips: &mut Vec<Flip>) -> Self {
+                $module::sweep_tiles(task, state, sides, flips)
             }
 
-            fn stays(rows: usize, state: &[Self], s: Self, c: Self) -> bool {
-                $module::stays(rows, state, s, c)
+            fn stays(state: &[Self], s: Self, c: Self) -> bool {
+                $module::stays(state, s, c)
             }
 
-            fn leap(
-                rows: usize,
-                state: &mut [Self],
-                weights: &[Self],
-                slope: Self,
-                stretch: Stretch<Self>,
-            ) -> [Self; 3] {
-                $module::leap(rows, state, weights, slope, stretch)
+            fn leap(state: &mut [Self], weights: &[Self], slope: Self, stretch: Stretch<Self>) -> [Self; 3] {
+                $module::leap(state, weights, slope, stretch)
             }
 
             fn add_samples(force: &mut [Self], augmented: &[Self], owed: &[(u32, Self)]) {

@@ -7,11 +7,11 @@ use super::part::{OnWeights, Part};
 use super::{BLOCK, Problem};
 use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
-use crate::network::descent::sweep::Change;
+use crate::network::descent::sweep::{Change, ROWS};
 
 /// Columns per sample added to q, or samples to the force on the weights, after which it is formed again.
 pub(super) const REFRESH: usize = 10;
-/// Samples of one task of a product: a multiple of the rows of any tile.
+/// Samples of one task of a product: a multiple of a tile's rows.
 const SAMPLES_PER_TASK: usize = 512;
 /// Bytes that a core's own cache keeps.
 const SECOND_LEVEL_CACHE: usize = 1 << 20;
@@ -82,18 +82,27 @@ impl<R: Real> Problem<R> {
         self.form_on_weights(part, neurons);
         let forces: Vec<&[R]> =
             neurons.iter().filter_map(|neuron| part.on_weights[*neuron].as_ref()).map(|f| &f.force[..]).collect();
-        let forces = forces.concat();
-        let (size, rows) = (part.size(), self.rows);
+        // Neurons side by side: the inputs are then read as they lie, while a product with the inputs on its left would
+        // rearrange them each time.
+        let known = forces.len();
+        let mut side_by_side = vec![R::default(); known * self.stride];
+        for (neuron, force) in forces.iter().enumerate() {
+            side_by_side.iter_mut().skip(neuron).step_by(known).zip(*force).for_each(|(to, value)| *to = *value);
+        }
+        let forces = MatRef::from_column_major_slice(&side_by_side, known, self.stride);
+        let size = part.size();
         // Each task takes some samples of all neurons, so that the inputs are read once.
-        let tiles = SAMPLES_PER_TASK / rows;
-        part.state.par_chunks_mut(tiles * rows * 3 * size).enumerate().for_each(|(task, state)| {
-            let first = task * tiles * rows;
-            let samples = (tiles * rows).min(self.count - first);
+        part.state.par_chunks_mut(SAMPLES_PER_TASK * 3 * size).enumerate().for_each(|(task, state)| {
+            let first = task * SAMPLES_PER_TASK;
+            let samples = SAMPLES_PER_TASK.min(self.count - first);
             let inputs = &self.augmented[first * self.stride..][..samples * self.stride];
-            let formed = preactivations(inputs, self.stride, &forces);
-            for (formed, neuron) in formed.chunks_exact(samples).zip(neurons) {
-                for (state, formed) in state.chunks_exact_mut(3 * rows * size).zip(formed.chunks(rows)) {
-                    state[(neuron * 3 + 2) * rows..][..formed.len()].copy_from_slice(formed);
+            let mut formed = vec![R::default(); known * samples];
+            let inputs = MatRef::from_column_major_slice(inputs, self.stride, samples);
+            R::multiply(MatMut::from_column_major_slice_mut(&mut formed, known, samples), false, forces, inputs);
+            for (state, formed) in state.chunks_exact_mut(3 * ROWS * size).zip(formed.chunks(ROWS * known)) {
+                for (column, neuron) in neurons.iter().enumerate() {
+                    let q = &mut state[(neuron * 3 + 2) * ROWS..][..ROWS];
+                    q.iter_mut().zip(formed.iter().skip(column).step_by(known)).for_each(|(q, value)| *q = *value);
                 }
             }
         });
@@ -195,7 +204,7 @@ mod tests {
         let labels = (0..count).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
         let train = TrainingSet::new(Points::from_rows("x", count, dim, values).unwrap(), labels).unwrap();
         let problem = Problem::new(&train, Slope::new(0.25).unwrap(), 0.0);
-        let mut part = Part::new(count, problem.rows, &[0.5, -2.0]);
+        let mut part = Part::new(count, &[0.5, -2.0]);
         for neuron in 0..2 {
             let u: Vec<f64> = (0..count).map(|n| ((n * (neuron + 3)) as f64).cos()).collect();
             part.start(neuron, &u, 0.25, 1.0);
@@ -208,8 +217,8 @@ mod tests {
     fn flip_sides(problem: &Problem<f64>, part: &mut Part<f64>, flips: &[Flip]) {
         for flip in flips {
             let n = flip.sample as usize;
-            part.sides[n / problem.rows * 2 + flip.neuron as usize] ^= 1 << (n % problem.rows);
-            part.state[(n / problem.rows * 2 + flip.neuron as usize) * 3 * problem.rows + n % problem.rows] *= -1.0;
+            part.sides[n / ROWS * 2 + flip.neuron as usize] ^= 1 << (n % ROWS);
+            part.state[(n / ROWS * 2 + flip.neuron as usize) * 3 * ROWS + n % ROWS] *= -1.0;
         }
         part.book(flips, &problem.weights, 0.25, 0.0);
     }
@@ -217,8 +226,7 @@ mod tests {
     /// q of both neurons after a step without movement has applied the changes.
     fn forces(problem: &Problem<f64>, part: &mut Part<f64>, gram: &Gram<f64>) -> Vec<f64> {
         problem.sweep(part, Some(gram), 0.0, &mut Vec::new());
-        let rows = problem.rows;
-        part.state.chunks_exact(3 * rows).flat_map(|state| state[2 * rows..].to_vec()).collect()
+        part.state.chunks_exact(3 * ROWS).flat_map(|state| state[2 * ROWS..].to_vec()).collect()
     }
 
     #[test]

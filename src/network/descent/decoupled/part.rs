@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::changes::REFRESH;
 use crate::network::descent::real::Real;
-use crate::network::descent::sweep::{Change, Flip};
+use crate::network::descent::sweep::{Change, Flip, ROWS};
 
 /// Share of the samples, as its inverse, from which a dense product is cheaper than paying for them one by one.
 const MOST_OWED: usize = 16;
@@ -20,7 +20,6 @@ pub(super) struct OnWeights<R> {
 
 /// u, p, q of some neurons (laid out for the [sweep](crate::network::descent::sweep)) and what is booked about them.
 pub(super) struct Part<R> {
-    rows: usize,
     count: usize,
     pub readout: Vec<R>,
     /// a_i in double precision.
@@ -54,15 +53,14 @@ pub(super) struct Part<R> {
 
 impl<R: Real> Part<R> {
     /// Neurons with these readouts, all preactivations zero.
-    pub fn new(count: usize, rows: usize, readout: &[f64]) -> Self {
-        let (tiles, size) = (count.div_ceil(rows), readout.len());
+    pub fn new(count: usize, readout: &[f64]) -> Self {
+        let (tiles, size) = (count.div_ceil(ROWS), readout.len());
         Part {
-            rows,
             count,
             readout: readout.iter().map(|a| R::of(*a)).collect(),
             readout_f64: readout.to_vec(),
-            state: vec![R::default(); tiles * rows * 3 * size],
-            sides: vec![u64::MAX >> (64 - rows); tiles * size],
+            state: vec![R::default(); tiles * ROWS * 3 * size],
+            sides: vec![u64::MAX; tiles * size],
             above: vec![count; size],
             changes: vec![Change { restart: None, columns: Vec::new() }; size],
             age: vec![0; size],
@@ -89,8 +87,8 @@ impl<R: Real> Part<R> {
         for (n, u) in u.iter().enumerate() {
             // The sum turns −0 into +0.
             let u = *u + zero;
-            self.state[position(self.rows, self.readout.len(), neuron, n)] = u;
-            let (side, bit) = (&mut self.sides[n / self.rows * self.readout.len() + neuron], 1 << (n % self.rows));
+            self.state[position(self.readout.len(), neuron, n)] = u;
+            let (side, bit) = (&mut self.sides[n / ROWS * self.readout.len() + neuron], 1 << (n % ROWS));
             if u >= zero {
                 above += 1;
             } else {
@@ -103,7 +101,7 @@ impl<R: Real> Part<R> {
 
     /// Whether sample n is at u ≥ 0.
     pub fn is_above(&self, neuron: usize, n: usize) -> bool {
-        self.sides[n / self.rows * self.size() + neuron] >> (n % self.rows) & 1 == 1
+        self.sides[n / ROWS * self.size() + neuron] >> (n % ROWS) & 1 == 1
     }
 
     /// Books sign changes found by the step before `self.step`; `reach` is what a unit force moves from here on.
@@ -129,8 +127,8 @@ impl<R: Real> Part<R> {
     pub fn split(&self) -> Vec<Part<R>> {
         let size = self.size();
         let one = |neuron: usize| {
-            let mut part = Part::new(self.count, self.rows, &self.readout_f64[neuron..=neuron]);
-            copy(&self.state, size, neuron, &mut part.state, 1, 0, 3 * self.rows);
+            let mut part = Part::new(self.count, &self.readout_f64[neuron..=neuron]);
+            copy(&self.state, size, neuron, &mut part.state, 1, 0, 3 * ROWS);
             copy(&self.sides, size, neuron, &mut part.sides, 1, 0, 1);
             part.above[0] = self.above[neuron];
             part.changes[0] = self.changes[neuron].clone();
@@ -146,9 +144,9 @@ impl<R: Real> Part<R> {
     /// The reverse of `split`.
     pub fn join(parts: &[Part<R>]) -> Part<R> {
         let readout: Vec<f64> = parts.iter().flat_map(|part| &part.readout_f64).copied().collect();
-        let mut joint = Part::new(parts[0].count, parts[0].rows, &readout);
+        let mut joint = Part::new(parts[0].count, &readout);
         for (neuron, part) in parts.iter().enumerate() {
-            copy(&part.state, 1, 0, &mut joint.state, parts.len(), neuron, 3 * part.rows);
+            copy(&part.state, 1, 0, &mut joint.state, parts.len(), neuron, 3 * ROWS);
             copy(&part.sides, 1, 0, &mut joint.sides, parts.len(), neuron, 1);
             joint.above[neuron] = part.above[0];
             joint.changes[neuron] = part.changes[0].clone();
@@ -168,8 +166,8 @@ impl<R: Real> Part<R> {
 }
 
 /// Where u of a sample stands.
-fn position(rows: usize, size: usize, neuron: usize, n: usize) -> usize {
-    (n / rows * size + neuron) * 3 * rows + n % rows
+fn position(size: usize, neuron: usize, n: usize) -> usize {
+    (n / ROWS * size + neuron) * 3 * ROWS + n % ROWS
 }
 
 /// Copies one neuron's values, `len` in each tile, between arrays of different numbers of neurons.

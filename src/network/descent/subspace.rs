@@ -1,0 +1,200 @@
+//! Training points that span a small space, in coordinates of that space.
+//!
+//! Perturbations lie in the span of the hidden weights of the network that they are made against, so scenario (a) has d
+//! inputs but only about as many dimensions as that network has neurons. Descent then needs no products of length d.
+
+use faer::{MatMut, MatRef};
+use rayon::prelude::*;
+
+use super::real::Real;
+use crate::linalg::{Store, dot, multiply, multiply_parallel, norm_squared, view, view_mut};
+use crate::problem::TrainingSet;
+use crate::random::{Streams, random_signs};
+
+/// Dimensions of the space, as a share of the inputs and of the points, from which it pays; and the most of them.
+const SHARE: usize = 8;
+const MOST: usize = 512;
+/// Inputs or points below which nothing is looked for.
+const FEWEST: usize = 256;
+/// Points in a random sum.
+const SUMMED: usize = 8;
+/// Random sums beyond the dimensions expected.
+const SPARE: usize = 8;
+/// A random sum with less of its length than this outside the space of the ones before it ends the space.
+const DEPENDENT: f64 = 1e-11;
+/// An orthonormal basis of a space that holds all points, and the points in it: x_n = Q c_n to within dε‖x_n‖, by
+/// which a preactivation changes no more than by the rounding of a product of length d.
+pub(super) struct Subspace<R> {
+    input_dim: usize,
+    dim: usize,
+    /// Q, input_dim × dim.
+    basis: Vec<R>,
+    /// (c_n, 1), (dim + 1) × count.
+    pub augmented: Vec<R>,
+}
+
+impl<R: Real> Subspace<R> {
+    /// The space of some points, if it has at most an eighth of the dimensions of the inputs, and of the number of points.
+    ///
+    /// The space of random sums of the points; whether it holds them all is then checked point by point.
+    pub fn find(train: &TrainingSet) -> Option<Self> {
+        let (input_dim, count) = (train.input_dim(), train.count());
+        let most = (input_dim.min(count) / SHARE).min(MOST);
+        if input_dim.min(count) < FEWEST {
+            return None;
+        }
+        let points = view(train.points().as_columns().as_slice(), input_dim, count);
+        let signs = random_signs(&Streams::new(0, "subspace"), SUMMED * most);
+        // The first `rows` inputs of `columns` sums of a few points each. Few: the rounding of long sums would hide the
+        // directions in which points differ least.
+        let sums = |rows: usize, columns: usize| {
+            let mut sums = vec![0.0; rows * columns];
+            for (index, (sum, signs)) in sums.chunks_exact_mut(rows).zip(signs.chunks_exact(SUMMED)).enumerate() {
+                for (i, sign) in signs.iter().enumerate() {
+                    let point = train.points().point((index + i * columns) * count / (SUMMED * columns));
+                    sum.iter_mut().zip(point).for_each(|(s, x)| *s += sign * x);
+                }
+            }
+            sums
+        };
+        // Points in general position show already in a few of their inputs.
+        let few = 2 * most;
+        let expected = orthonormal(&sums(few, most), few).len() / few + SPARE;
+        if expected > most {
+            return None;
+        }
+        let basis = orthonormal(&sums(input_dim, expected), input_dim);
+        let dim = basis.len() / input_dim;
+        if dim == 0 || dim == expected {
+            return None;
+        }
+        let basis_view = view(&basis, input_dim, dim);
+        let mut coordinates = vec![0.0; dim * count];
+        multiply_parallel(&mut coordinates, Store::Replace, 1.0, basis_view.transpose(), points);
+        let tolerance = input_dim as f64 * f64::EPSILON;
+        let within = coordinates.par_chunks(dim * PANEL).enumerate().all(|(panel, coordinates)| {
+            let columns = coordinates.len() / dim;
+            let points = &train.points().as_columns().as_slice()[panel * PANEL * input_dim..][..columns * input_dim];
+            let mut rest = points.to_vec();
+            let target = view_mut(&mut rest, input_dim, columns);
+            multiply(target, Store::Add, -1.0, basis_view, view(coordinates, dim, columns));
+            rest.chunks_exact(input_dim)
+                .zip(points.chunks_exact(input_dim))
+                .all(|(rest, point)| norm_squared(rest) <= tolerance * tolerance * norm_squared(point))
+        });
+        let augmented = coordinates.chunks_exact(dim).flat_map(|c| c.iter().copied().chain([1.0])).map(R::of).collect();
+        within.then(|| Subspace { input_dim, dim, basis: basis.into_iter().map(R::of).collect(), augmented })
+    }
+
+    /// (Qᵀw, b) for each column (w, b) of weights.
+    pub fn project(&self, weights: &[R]) -> Vec<R> {
+        let columns = weights.len() / (self.input_dim + 1);
+        let mut projected = vec![R::default(); columns * (self.dim + 1)];
+        let from = MatRef::from_column_major_slice(weights, self.input_dim + 1, columns);
+        let to = MatMut::from_column_major_slice_mut(&mut projected, self.dim + 1, columns);
+        let basis = MatRef::from_column_major_slice(&self.basis, self.input_dim, self.dim);
+        R::multiply(to.subrows_mut(0, self.dim), false, basis.transpose(), from.subrows(0, self.input_dim));
+        for (to, from) in projected.chunks_exact_mut(self.dim + 1).zip(weights.chunks_exact(self.input_dim + 1)) {
+            to[self.dim] = from[self.input_dim];
+        }
+        projected
+    }
+
+    /// (w, b) ← (w, b) + (Qc, b') for each column of weights and of movements (c, b').
+    pub fn add(&self, weights: &mut [R], movements: &[R]) {
+        let columns = movements.len() / (self.dim + 1);
+        let from = MatRef::from_column_major_slice(movements, self.dim + 1, columns);
+        let to = MatMut::from_column_major_slice_mut(weights, self.input_dim + 1, columns);
+        let basis = MatRef::from_column_major_slice(&self.basis, self.input_dim, self.dim);
+        R::multiply(to.subrows_mut(0, self.input_dim), true, basis, from.subrows(0, self.dim));
+        for (to, from) in weights.chunks_exact_mut(self.input_dim + 1).zip(movements.chunks_exact(self.dim + 1)) {
+            to[self.input_dim] += from[self.dim];
+        }
+    }
+}
+
+/// Inputs, or points, of one task.
+const PANEL: usize = 128;
+
+/// An orthonormal basis of the space of the columns up to the first that depends on those before it.
+fn orthonormal(columns: &[f64], len: usize) -> Vec<f64> {
+    let mut basis: Vec<f64> = Vec::new();
+    for column in columns.chunks_exact(len) {
+        let mut rest = column.to_vec();
+        // Twice: the second time removes what rounding has left of the first.
+        for _ in 0..2 {
+            for direction in basis.chunks_exact(len) {
+                let share = dot(direction, &rest);
+                rest.iter_mut().zip(direction).for_each(|(r, q)| *r -= share * q);
+            }
+        }
+        let length = norm_squared(&rest).sqrt();
+        if length.is_nan() || length <= DEPENDENT * norm_squared(column).sqrt() {
+            break;
+        }
+        basis.extend(rest.iter().map(|r| r / length));
+    }
+    basis
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Points;
+
+    const DIM: usize = 400;
+    const COUNT: usize = 300;
+
+    /// Points in a space of `rank` dimensions, moved out of it by `noise`.
+    fn points(rank: usize, noise: f64) -> TrainingSet {
+        let random = |purpose: &str, len: usize| random_signs(&Streams::new(3, purpose), len);
+        let (directions, mixture) = (random("directions", DIM * rank), random("mixture", COUNT * rank));
+        let moved = random("noise", DIM * COUNT);
+        let value = |n: usize, k: usize| {
+            let sum: f64 = (0..rank).map(|j| directions[j * DIM + k] * mixture[j * COUNT + n]).sum();
+            sum + noise * moved[n * DIM + k]
+        };
+        let values = (0..COUNT * DIM).map(|i| value(i / DIM, i % DIM)).collect();
+        TrainingSet::new(Points::from_rows("x", COUNT, DIM, values).unwrap(), random("labels", COUNT)).unwrap()
+    }
+
+    #[test]
+    fn a_small_space_is_found_and_holds_the_points() {
+        for rank in [1, 5, 29] {
+            let train = points(rank, 0.0);
+            let found = Subspace::<f64>::find(&train).expect("a space of few dimensions");
+            assert_eq!(found.dim, rank);
+            let mut restored = vec![0.0; (DIM + 1) * COUNT];
+            found.add(&mut restored, &found.augmented);
+            for (point, restored) in train.points().iter().zip(restored.chunks_exact(DIM + 1)) {
+                let error: f64 = point.iter().zip(restored).map(|(x, r)| (x - r) * (x - r)).sum();
+                assert!(
+                    error.sqrt() <= 2.0 * DIM as f64 * f64::EPSILON * norm_squared(point).sqrt(),
+                    "rank {rank}: {error:e}"
+                );
+                assert_eq!(restored[DIM], 1.0);
+            }
+            let back = found.project(&restored);
+            // Sums of DIM products of coordinates and of basis vectors.
+            let scale = (rank * DIM) as f64 * (DIM as f64).sqrt();
+            assert!(back.iter().zip(&found.augmented).all(|(a, b)| (a - b).abs() <= f64::EPSILON * scale));
+        }
+    }
+
+    #[test]
+    fn points_that_leave_it_are_refused() {
+        assert!(Subspace::<f64>::find(&points(30, 0.0)).is_none(), "too many dimensions to pay");
+        for noise in [1.0, 1e-6, 1e-12] {
+            assert!(Subspace::<f64>::find(&points(5, noise)).is_none(), "noise {noise}");
+        }
+    }
+
+    #[test]
+    fn one_point_outside_is_enough_to_refuse() {
+        let train = points(5, 0.0);
+        let mut values = train.points().as_columns().clone();
+        values[(7, 123)] += 1e-9;
+        let moved = Points::from_columns("moved", values).unwrap();
+        assert!(Subspace::<f64>::find(&TrainingSet::new(moved, train.labels().to_vec()).unwrap()).is_none());
+    }
+}
