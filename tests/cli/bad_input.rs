@@ -22,6 +22,7 @@ fn refuse(place: &Place, words: &str, parts: &[&str]) {
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{words}\n{message}");
     assert!(!message.contains("panicked") && message.starts_with("error: "), "{words}\n{message}");
+    assert!(!message.contains(".pertlearn-"), "{words}: a temporary name\n{message}");
     for part in parts {
         assert!(message.contains(part), "{words}\n{message}lacks '{part}'");
     }
