@@ -29,12 +29,12 @@ pub struct VerifyArguments {
     /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
     #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true)]
     classes: Option<Vec<u8>>,
-    /// Input dimension of synthetic data.
-    #[arg(long, value_name = "D", default_value_t = 100, value_parser = parse_count, allow_negative_numbers = true)]
-    input_dim: usize,
-    /// Number of training points of synthetic data.
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = parse_count, allow_negative_numbers = true)]
-    train_count: usize,
+    /// Input dimension of synthetic data [default: 100].
+    #[arg(long, value_name = "D", value_parser = parse_count, allow_negative_numbers = true)]
+    input_dim: Option<usize>,
+    /// Number of training points of synthetic data [default: 500].
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
+    train_count: Option<usize>,
     /// Widths, even and ascending [default: 64,256,1024,4096].
     #[arg(long, value_delimiter = ',', value_parser = parse_count, allow_negative_numbers = true, value_name = "M,…")]
     widths: Vec<usize>,
@@ -140,15 +140,16 @@ impl VerifyArguments {
 
     fn settings(&self) -> anyhow::Result<Vec<Setting>> {
         let names = if self.data.is_empty() { vec!["mnist".into(), "fashion".into()] } else { self.data.clone() };
-        let source = DataArguments {
+        let given = DataArguments {
             data: None,
             classes: self.classes.clone(),
             pixel_mean: None,
             input_dim: self.input_dim,
             train_count: self.train_count,
-            test_count: 500,
+            test_count: None,
         };
-        source.check_directory_options(&names)?;
+        given.check_options(&names)?;
+        let source = DataArguments { train_count: self.train_count.or(Some(500)), test_count: Some(500), ..given };
         names
             .iter()
             .map(|name| {
