@@ -13,7 +13,7 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
 use super::arguments::{
-    Common, InitialisationName, LossName, PrecisionName, ReadoutName, ScenarioName, parse_count, parse_finite,
+    Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count, parse_finite,
     parse_nonnegative, parse_positive, parse_slope, require_memory,
 };
 use super::{Verdict, say};
@@ -205,6 +205,8 @@ pub struct LearnArguments {
     #[arg(long, value_enum, default_value = "f64", conflicts_with = "flow")]
     precision: PrecisionName,
     #[command(flatten)]
+    random: Random,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -222,7 +224,7 @@ struct LearnResult {
 pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
     arguments.common.check_outputs(&[])?;
-    let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.common.seed)?;
+    let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.random.seed)?;
     if arguments.descent {
         require_memory("weights", &[arguments.width, data.train.input_dim() + 1])?;
     }
@@ -234,13 +236,13 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
         scenario: arguments.scenario.into(),
         epsilon: arguments.epsilon,
         training: arguments.training()?,
-        seed: arguments.common.seed,
+        seed: arguments.random.seed,
     };
     let outcome = experiment.run(&data)?.outcome;
     if !arguments.common.json_on_stdout() {
         print(&outcome)?;
     }
-    let run = RunRecord::new(arguments.common.seed, start.elapsed().as_secs_f64());
+    let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
     let (width, epsilon) = (arguments.width, arguments.epsilon);
     arguments.common.write(&LearnResult { outcome, data: data.name, width, epsilon, run })?;
     Ok(Verdict::Held)

@@ -11,7 +11,7 @@ use perturbation_learning::problem::Slope;
 use perturbation_learning::report::{RunRecord, Table, significant, write_json};
 use serde::Serialize;
 
-use super::arguments::{Common, ReadoutName, parse_count, parse_slope};
+use super::arguments::{Common, Random, ReadoutName, parse_count, parse_slope};
 use super::learn::DataArguments;
 use super::{Verdict, say};
 
@@ -53,6 +53,8 @@ pub struct VerifyArguments {
     /// Directory for verify.json.
     #[arg(long, value_name = "DIR", default_value = "pertlearn-out")]
     out: PathBuf,
+    #[command(flatten)]
+    random: Random,
     #[command(flatten)]
     pub common: Common,
 }
@@ -134,7 +136,7 @@ impl VerifyArguments {
             (true, false) => vec![64, 256, 1024, 4096],
         };
         let networks = self.networks.unwrap_or(8);
-        let (slope, readout, seed) = (self.slope, self.readout.into(), self.common.seed);
+        let (slope, readout, seed) = (self.slope, self.readout.into(), self.random.seed);
         Verification { widths, networks, slope, readout, seed }
     }
 
@@ -153,7 +155,7 @@ impl VerifyArguments {
         names
             .iter()
             .map(|name| {
-                let data = source.load(name, self.common.seed)?;
+                let data = source.load(name, self.random.seed)?;
                 let data = if self.quick { data.shortened(100) } else { data };
                 Ok(setting_for(name, data))
             })
