@@ -183,7 +183,8 @@ pub fn gradient_and_g(directory: &Path, effort: Effort) -> Result<()> {
 
 /// Which vector is the limit direction: distances of (∇f_T − ∇f_0)/T to v and to ∇F.
 pub fn limit_direction(directory: &Path, effort: Effort) -> Result<()> {
-    let study = Study::new(Readout::Gaussian, (3, 20, 10), 0.3, 0.5)?;
+    // P8 is proved for readouts ±1/√m.
+    let study = Study::new(Readout::Rademacher, (3, 20, 10), 0.3, 0.5)?;
     let widths = effort.widths(6, 22, 2);
     let (mut to_sum, mut to_gradient) = (Measured::new(), Measured::new());
     for &width in &widths {
@@ -195,10 +196,13 @@ pub fn limit_direction(directory: &Path, effort: Effort) -> Result<()> {
         }
     }
     let boundary = column_distance(&study.gradients, &study.weighted_sums) / study.time;
+    let [bound, _] = bounds::gradient(&study, &widths)?;
+    let bound: Vec<(f64, f64)> = bound.iter().map(|(width, norm)| (*width, norm / study.time)).collect();
     let to_gradient = measured(0, "to ∇F = v + b", &to_gradient);
     let curves = vec![
         Curve::measured(1, "to the weighted sum v: median, 5–95 % band", bands(&to_sum)),
         to_gradient.clone(),
+        proved("distance to ∇F, proved for 95 % of networks (P8)", &bound),
         level(None, format!("theory: ‖b‖ = {boundary:.4}, where the distance to v ends"), boundary, &widths),
         guide("slope −1/4, the rate of theory", -0.25, (0.6, 9.0), &to_gradient),
     ];

@@ -18,12 +18,17 @@ pub struct Common {
     /// Threads to use [default: all cores]. Results do not depend on it.
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub threads: Option<NonZeroUsize>,
-    /// Seed of every random number of the run.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
-    pub seed: u64,
     /// Write the result as JSON to FILE, or to standard output for "-".
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// The option of every command that draws random numbers.
+#[derive(Debug, Args)]
+pub struct Random {
+    /// Seed of every random number of the run.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub seed: u64,
 }
 
 impl Common {

@@ -12,7 +12,7 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use perturbation_learning::theory::bound::PairCertificate;
 use serde::Serialize;
 
-use super::arguments::{Common, ScenarioName, parse_count, parse_positive, parse_slope};
+use super::arguments::{Common, Random, ScenarioName, parse_count, parse_positive, parse_slope};
 use super::learn::ExperimentData;
 use super::{Verdict, say};
 
@@ -69,6 +69,8 @@ pub struct CertifyArguments {
     /// Where to write one line per test point: index,limit_f,limit_g,error_f,error_g,certified (.csv).
     #[arg(long, value_name = "CSV")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    random: Random,
     #[command(flatten)]
     pub common: Common,
 }
@@ -151,7 +153,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
             bail!("{}: named for two results; expected a file for each", path.display());
         }
     }
-    let mut data = arguments.data.load(None, arguments.common.seed)?;
+    let mut data = arguments.data.load(None, arguments.random.seed)?;
     shorten_test(&mut data, arguments.test_points)?;
     let targets = arguments.targets(data.train.count());
     let certifier = Certifier::new(Setting {
@@ -166,7 +168,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         failure_probability: arguments.failure_probability,
         method: arguments.method.into(),
         samples: arguments.samples,
-        seed: arguments.common.seed,
+        seed: arguments.random.seed,
         widths: if arguments.share.is_some() { SEARCH } else { 1 },
     })?;
     let found = arguments.share.map(|share| smallest_width(&certifier, share)).transpose()?;
@@ -202,7 +204,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         share: arguments.share,
         certified_width,
         certificate,
-        run: RunRecord::new(arguments.common.seed, start.elapsed().as_secs_f64()),
+        run: RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64()),
     })?;
     Ok(Verdict::Held)
 }
@@ -222,7 +224,7 @@ fn shorten_test(data: &mut DataSet, count: Option<usize>) -> anyhow::Result<()> 
 
 impl CertifyArguments {
     fn targets(&self, count: usize) -> Vec<f64> {
-        let streams = Streams::new(self.common.seed, "targets");
+        let streams = Streams::new(self.random.seed, "targets");
         if !self.balanced {
             return random_signs(&streams, count);
         }

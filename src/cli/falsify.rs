@@ -8,7 +8,7 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use registry::Kind;
 use serde::Serialize;
 
-use super::arguments::{Common, parse_count, parse_positive};
+use super::arguments::{Common, Random, parse_count, parse_positive};
 use super::{Verdict, say};
 
 /// Hunt for a counterexample to a proved bound.
@@ -30,6 +30,8 @@ pub struct FalsifyArguments {
     /// List the statements that can be hunted.
     #[arg(long, conflicts_with_all = ["bound", "budget", "evaluations"])]
     list: bool,
+    #[command(flatten)]
+    random: Random,
     #[command(flatten)]
     pub common: Common,
 }
@@ -69,8 +71,8 @@ pub fn run(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
         None => Stop::After(Duration::try_from_secs_f64(arguments.budget).unwrap_or(Duration::MAX)),
     };
     let (start, effort) = (Instant::now(), Effort::default());
-    let outcome = Hunt { seed: arguments.common.seed, stop, effort }.run(&entry)?;
-    let run = RunRecord::new(arguments.common.seed, start.elapsed().as_secs_f64());
+    let outcome = Hunt { seed: arguments.random.seed, stop, effort }.run(&entry)?;
+    let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
     let violated = outcome.violated;
     if !arguments.common.json_on_stdout() {
         say(format_args!("{id}: {} ({})", entry.about(), words(entry.kind())))?;

@@ -13,7 +13,7 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
 use super::arguments::{
-    Common, InitialisationName, LossName, PrecisionName, ReadoutName, ScenarioName, parse_count, parse_finite,
+    Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count, parse_finite,
     parse_nonnegative, parse_positive, parse_slope, require_memory,
 };
 use super::{Verdict, say};
@@ -30,27 +30,39 @@ pub struct DataArguments {
     /// Mean subtracted from pixel/255 of an IDX directory [default: the mean of its training images].
     #[arg(long, requires = "data", value_parser = parse_finite, allow_negative_numbers = true)]
     pub pixel_mean: Option<f64>,
-    /// Input dimension d of synthetic data.
-    #[arg(long, value_name = "D", default_value_t = 100, value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
-    pub input_dim: usize,
-    /// Number of training points N of synthetic data.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
-    pub train_count: usize,
-    /// Number of fresh test points of synthetic data.
-    #[arg(long, value_name = "M", default_value_t = 1000, value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
-    pub test_count: usize,
+    /// Input dimension d of synthetic data [default: 100].
+    #[arg(long, value_name = "D", value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
+    pub input_dim: Option<usize>,
+    /// Number of training points N of synthetic data [default: 1000].
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
+    pub train_count: Option<usize>,
+    /// Number of fresh test points of synthetic data [default: 1000].
+    #[arg(long, value_name = "M", value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
+    pub test_count: Option<usize>,
+}
+
+/// Whether this is the name of a synthetic data set.
+fn is_synthetic(name: &str) -> bool {
+    ["gauss", "shifted-gauss"].contains(&name)
 }
 
 /// Whether this is the name of a data set, not of a directory.
 fn is_named(name: &str) -> bool {
-    ["mnist", "fashion", "gauss", "shifted-gauss"].contains(&name)
+    is_synthetic(name) || ["mnist", "fashion"].contains(&name)
 }
 
 impl DataArguments {
-    /// An error if there are options for a directory, but none of the data sets is one.
-    pub fn check_directory_options(&self, names: &[String]) -> anyhow::Result<()> {
+    /// An error if there are options for a directory or for synthetic data, but none of the data sets is of that kind.
+    pub fn check_options(&self, names: &[String]) -> anyhow::Result<()> {
+        let all = names.join(" --data ");
         if (self.classes.is_some() || self.pixel_mean.is_some()) && names.iter().all(|name| is_named(name)) {
-            bail!("--data {}: --classes and --pixel-mean are for a directory of IDX files", names.join(" --data "));
+            bail!("--data {all}: --classes and --pixel-mean are for a directory of IDX files");
+        }
+        let sizes = [("input-dim", self.input_dim), ("train-count", self.train_count), ("test-count", self.test_count)];
+        if let Some((option, _)) = sizes.iter().find(|(_, size)| size.is_some())
+            && !names.iter().any(|name| is_synthetic(name))
+        {
+            bail!("--data {all}: --{option} is for synthetic data, gauss or shifted-gauss");
         }
         Ok(())
     }
@@ -58,9 +70,11 @@ impl DataArguments {
     /// The named data set.
     pub fn load(&self, name: &str, seed: u64) -> anyhow::Result<DataSet> {
         let made = |kind| {
-            require_memory("training points", &[self.train_count, self.input_dim])?;
-            require_memory("test points", &[self.test_count, self.input_dim])?;
-            anyhow::Ok(synthetic(kind, self.input_dim, self.train_count, self.test_count, seed)?)
+            let input_dim = self.input_dim.unwrap_or(100);
+            let (train_count, test_count) = (self.train_count.unwrap_or(1000), self.test_count.unwrap_or(1000));
+            require_memory("training points", &[train_count, input_dim])?;
+            require_memory("test points", &[test_count, input_dim])?;
+            anyhow::Ok(synthetic(kind, input_dim, train_count, test_count, seed)?)
         };
         Ok(match name {
             "mnist" => mnist()?,
@@ -103,7 +117,7 @@ impl ExperimentData {
     pub fn load(&self, test_labels: Option<&PathBuf>, seed: u64) -> anyhow::Result<DataSet> {
         let (Some(train), Some(labels), Some(test)) = (&self.train, &self.labels, &self.test) else {
             let name = self.data.data.as_ref().context("give --data NAME, or --train, --labels and --test")?;
-            self.data.check_directory_options(std::slice::from_ref(name))?;
+            self.data.check_options(std::slice::from_ref(name))?;
             return self.data.load(name, seed);
         };
         let raw = data::read_labels(labels)?;
@@ -191,6 +205,8 @@ pub struct LearnArguments {
     #[arg(long, value_enum, default_value = "f64", conflicts_with = "flow")]
     precision: PrecisionName,
     #[command(flatten)]
+    random: Random,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -208,7 +224,7 @@ struct LearnResult {
 pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
     arguments.common.check_outputs(&[])?;
-    let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.common.seed)?;
+    let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.random.seed)?;
     if arguments.descent {
         require_memory("weights", &[arguments.width, data.train.input_dim() + 1])?;
     }
@@ -220,13 +236,13 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
         scenario: arguments.scenario.into(),
         epsilon: arguments.epsilon,
         training: arguments.training()?,
-        seed: arguments.common.seed,
+        seed: arguments.random.seed,
     };
     let outcome = experiment.run(&data)?.outcome;
     if !arguments.common.json_on_stdout() {
         print(&outcome)?;
     }
-    let run = RunRecord::new(arguments.common.seed, start.elapsed().as_secs_f64());
+    let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
     let (width, epsilon) = (arguments.width, arguments.epsilon);
     arguments.common.write(&LearnResult { outcome, data: data.name, width, epsilon, run })?;
     Ok(Verdict::Held)

@@ -19,7 +19,7 @@ use perturbation_learning::experiment::paper::store::{Header, Record, Shard, Sto
 use perturbation_learning::experiment::paper::sweep::Sweep;
 use perturbation_learning::experiment::paper::table::write_runs;
 
-use super::arguments::{Common, PrecisionName};
+use super::arguments::{Common, PrecisionName, Random};
 use super::{Verdict, say};
 use progress::Progress;
 
@@ -69,6 +69,8 @@ pub struct PaperArguments {
     /// Floating-point type of the descents.
     #[arg(long, value_enum, default_value = "f32")]
     precision: PrecisionName,
+    #[command(flatten)]
+    random: Random,
     #[command(flatten)]
     pub common: Common,
 }
@@ -269,7 +271,7 @@ impl PaperArguments {
         Request {
             figures,
             panels: self.panel.iter().map(|panel| PanelName::from(*panel)).collect(),
-            first_seed: self.common.seed,
+            first_seed: self.random.seed,
             seeds: self.seeds,
             scale: self.scale(),
             precision: self.precision.into(),

@@ -9,7 +9,7 @@ use perturbation_learning::experiment::tightness::{Row, Standard, write_csv};
 use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
-use super::arguments::{Common, parse_count};
+use super::arguments::{Common, Random, parse_count};
 use super::{Verdict, say};
 
 /// Report how tight the proved bounds are.
@@ -28,6 +28,8 @@ pub struct TightnessArguments {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    random: Random,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -45,7 +47,7 @@ pub fn run(arguments: &TightnessArguments) -> anyhow::Result<Verdict> {
     if let Some(path) = &arguments.out {
         data::check_writable(path)?;
     }
-    let (seed, quick) = (arguments.common.seed, arguments.quick);
+    let (seed, quick) = (arguments.random.seed, arguments.quick);
     let mut rows = Standard { seed, quick }.rows()?;
     let evaluations = arguments.evaluations.unwrap_or(if quick { 64 } else { 4096 });
     let mut violated = Vec::new();

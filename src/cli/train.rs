@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::arguments::{
-    Common, InitialisationName, LossName, PrecisionName, ReadoutName, UserData, parse_count, parse_nonnegative,
+    Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, parse_count, parse_nonnegative,
     parse_positive, parse_slope, require_memory,
 };
 
@@ -89,6 +89,8 @@ pub struct TrainArguments {
     /// Directory for the trained weights: hidden.npy (m×d), bias.npy, readout.npy (m each).
     #[arg(long, value_name = "DIR")]
     weights_out: Option<PathBuf>,
+    #[command(flatten)]
+    random: Random,
     #[command(flatten)]
     pub common: Common,
 }
@@ -210,7 +212,7 @@ impl TrainArguments {
             // Exact flow without the weights as a result streams over the neurons instead.
             require_memory("weights", &[width, input_dim + 1])?;
         }
-        let streams = Streams::new(self.common.seed, "f/neurons");
+        let streams = Streams::new(self.random.seed, "f/neurons");
         Ok(Neurons::draw(input_dim, width, self.init.into(), self.readout.into(), streams)?)
     }
 

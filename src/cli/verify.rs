@@ -11,7 +11,7 @@ use perturbation_learning::problem::Slope;
 use perturbation_learning::report::{RunRecord, Table, significant, write_json};
 use serde::Serialize;
 
-use super::arguments::{Common, ReadoutName, parse_count, parse_slope};
+use super::arguments::{Common, Random, ReadoutName, parse_count, parse_slope};
 use super::learn::DataArguments;
 use super::{Verdict, say};
 
@@ -29,12 +29,12 @@ pub struct VerifyArguments {
     /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
     #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true)]
     classes: Option<Vec<u8>>,
-    /// Input dimension of synthetic data.
-    #[arg(long, value_name = "D", default_value_t = 100, value_parser = parse_count, allow_negative_numbers = true)]
-    input_dim: usize,
-    /// Number of training points of synthetic data.
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = parse_count, allow_negative_numbers = true)]
-    train_count: usize,
+    /// Input dimension of synthetic data [default: 100].
+    #[arg(long, value_name = "D", value_parser = parse_count, allow_negative_numbers = true)]
+    input_dim: Option<usize>,
+    /// Number of training points of synthetic data [default: 500].
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
+    train_count: Option<usize>,
     /// Widths, even and ascending [default: 64,256,1024,4096].
     #[arg(long, value_delimiter = ',', value_parser = parse_count, allow_negative_numbers = true, value_name = "M,…")]
     widths: Vec<usize>,
@@ -53,6 +53,8 @@ pub struct VerifyArguments {
     /// Directory for verify.json.
     #[arg(long, value_name = "DIR", default_value = "pertlearn-out")]
     out: PathBuf,
+    #[command(flatten)]
+    random: Random,
     #[command(flatten)]
     pub common: Common,
 }
@@ -134,25 +136,26 @@ impl VerifyArguments {
             (true, false) => vec![64, 256, 1024, 4096],
         };
         let networks = self.networks.unwrap_or(8);
-        let (slope, readout, seed) = (self.slope, self.readout.into(), self.common.seed);
+        let (slope, readout, seed) = (self.slope, self.readout.into(), self.random.seed);
         Verification { widths, networks, slope, readout, seed }
     }
 
     fn settings(&self) -> anyhow::Result<Vec<Setting>> {
         let names = if self.data.is_empty() { vec!["mnist".into(), "fashion".into()] } else { self.data.clone() };
-        let source = DataArguments {
+        let given = DataArguments {
             data: None,
             classes: self.classes.clone(),
             pixel_mean: None,
             input_dim: self.input_dim,
             train_count: self.train_count,
-            test_count: 500,
+            test_count: None,
         };
-        source.check_directory_options(&names)?;
+        given.check_options(&names)?;
+        let source = DataArguments { train_count: self.train_count.or(Some(500)), test_count: Some(500), ..given };
         names
             .iter()
             .map(|name| {
-                let data = source.load(name, self.common.seed)?;
+                let data = source.load(name, self.random.seed)?;
                 let data = if self.quick { data.shortened(100) } else { data };
                 Ok(setting_for(name, data))
             })

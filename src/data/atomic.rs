@@ -33,7 +33,7 @@ impl Staged {
         let failed = |source| Error::Io { path: path.clone(), source };
         let mut file = temporary_beside(&path).map_err(failed)?;
         file.write_all(content).map_err(failed)?;
-        // Temporary files are private to their owner; a result should have the permissions of an ordinary new file.
+        // A result can be read by all, whatever the process's mask says.
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -59,9 +59,9 @@ fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    tempfile::Builder::new().prefix(".pertlearn-").tempfile_in(directory).map_err(|e| {
-        // The operating system's word without the temporary name, which means nothing to a reader.
-        let problem = e.raw_os_error().map_or(e, std::io::Error::from_raw_os_error);
+    // `tempfile_in` would put the temporary name, which means nothing to a reader, into its errors.
+    let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
+    tempfile::Builder::new().prefix(".pertlearn-").make_in(directory, open).map_err(|problem| {
         std::io::Error::new(problem.kind(), format!("cannot write in {}: {problem}", directory.display()))
     })
 }

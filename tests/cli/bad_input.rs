@@ -22,6 +22,7 @@ fn refuse(place: &Place, words: &str, parts: &[&str]) {
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{words}\n{message}");
     assert!(!message.contains("panicked") && message.starts_with("error: "), "{words}\n{message}");
+    assert!(!message.contains(".pertlearn-"), "{words}: a temporary name\n{message}");
     for part in parts {
         assert!(message.contains(part), "{words}\n{message}lacks '{part}'");
     }
@@ -287,6 +288,14 @@ fn widths_and_counts_outside_their_domain() {
     ] {
         refuse(&place, &format!("learn --data gauss --scenario a --epsilon 1 --width 8 {options} {FLOW}"), &[part]);
     }
+    // What is not used is not passed over in silence.
+    for (data, option) in [("mnist", "input-dim"), ("fashion", "train-count"), ("mnist", "test-count")] {
+        let part = format!("--data {data}: --{option} is for synthetic data, gauss or shifted-gauss");
+        let words = format!("--data {data} --{option} 5 --scenario a --epsilon 1 --width 8");
+        refuse(&place, &format!("learn {words} {FLOW}"), &[&part]);
+        let times = "--time 1 --time-perturbed 1 --failure-probability 0.1";
+        refuse(&place, &format!("certify {words} {times}"), &[&part]);
+    }
     for (options, part) in [
         ("--widths 16,64", "2 widths; expected at least three"),
         ("--widths 16,64,64", "width is 64; expected widths in ascending order"),
@@ -294,6 +303,8 @@ fn widths_and_counts_outside_their_domain() {
         ("--widths 15,16,64", "width is 15; expected a positive even number"),
         ("--networks 1", "networks is 1; expected at least 2"),
         ("--data nothing", "--data nothing: expected mnist, fashion"),
+        ("--input-dim 5", "--data mnist --data fashion: --input-dim is for synthetic data"),
+        ("--data mnist --train-count 5", "--data mnist: --train-count is for synthetic data"),
         ("--threads 0", "--threads"),
         ("--seed -1", "--seed"),
     ] {

@@ -104,18 +104,24 @@ fn files_do_not_depend_on_the_number_of_threads_but_on_the_seed() {
     let place = Place::with_data();
     let data = "--train x.npy --labels y.npy --test z.npy";
     let commands = [
-        ("kernel --x x.npy --z z.npy".to_string(), false),
-        (format!("predict {data} --loss logistic --time 2"), false),
-        (format!("train {data} --width 3000 --flow --time 1"), true),
-        (format!("train {data} --width 3000 --descent --learning-rate 0.1 --steps 5 --loss squared"), true),
-        (format!("train {data} --width 3000 --descent --learning-rate 0.1 --steps 5"), true),
+        format!("train {data} --width 3000 --flow --time 1"),
+        format!("train {data} --width 3000 --descent --learning-rate 0.1 --steps 5 --loss squared"),
+        format!("train {data} --width 3000 --descent --learning-rate 0.1 --steps 5"),
     ];
-    for (words, random) in commands {
+    for words in commands {
         place.succeed(&format!("{words} --threads 1 --seed 3 --out one.npy"));
         place.succeed(&format!("{words} --threads 3 --seed 3 --out three.npy"));
         place.succeed(&format!("{words} --seed 4 --out other.npy"));
         assert_eq!(place.bytes("one.npy"), place.bytes("three.npy"), "{words}");
-        assert_eq!(place.bytes("one.npy") != place.bytes("other.npy"), random, "{words}");
+        assert_ne!(place.bytes("one.npy"), place.bytes("other.npy"), "{words}");
+    }
+    // Closed forms draw nothing.
+    for words in ["kernel --x x.npy --z z.npy", &format!("predict {data} --loss logistic --time 2")] {
+        place.succeed(&format!("{words} --threads 1 --out one.npy"));
+        place.succeed(&format!("{words} --threads 3 --out three.npy"));
+        assert_eq!(place.bytes("one.npy"), place.bytes("three.npy"), "{words}");
+        let refused = text(&place.run(&format!("{words} --seed 4 --out other.npy")).stderr);
+        assert!(refused.contains("unexpected argument '--seed'"), "{refused}");
     }
     let learn = format!("learn {data} --scenario a --epsilon 1 --width 3000 {FLOW}");
     let json = |options: &str| without_run(place.json(&format!("{learn} {options}")));
@@ -253,10 +259,12 @@ fn help_names_every_option_of_the_contract() {
     ];
     for (command, options) in commands {
         let help = place.succeed(&format!("{command} --help"));
-        for word in options.split_whitespace().chain(["--threads", "--seed", "--json"]) {
-            let found = help.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|found| found == word);
-            assert!(found, "{command} --help does not mention {word}");
+        let mentions = |word| help.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|found| found == word);
+        for word in options.split_whitespace().chain(["--threads", "--json"]) {
+            assert!(mentions(word), "{command} --help does not mention {word}");
         }
+        // Closed forms draw nothing.
+        assert_eq!(mentions("--seed"), !["kernel", "predict"].contains(&command), "{command}");
     }
     let overview = place.succeed("--help");
     assert!(overview.contains("Without a command, `verify` runs"), "{overview}");

@@ -27,7 +27,7 @@ fn a_sweep_writes_runs_tables_and_figures_and_resumes_to_the_same_file() {
     let refused = place.run(&words);
     assert!(text(&refused.stderr).contains("exists already; continue it with --resume"));
     let other = place.run(&format!("{TINY} --seed 1 --out o --resume"));
-    assert!(text(&other.stderr).contains("was made with scale small, seeds 0 to 1"), "{}", text(&other.stderr));
+    assert!(text(&other.stderr).contains("was made with --seed 0; this call has --seed 1"), "{}", text(&other.stderr));
 
     // Damage in the last line is redone, damage elsewhere named.
     let bytes = place.bytes("o/runs.jsonl");

@@ -144,7 +144,7 @@ impl Store {
         }
         let content = parse(path, &bytes)?;
         if content.header != *header {
-            let problem = different(&content.header, header);
+            let problem = content.header.differences(header);
             return Err(Error::Format { path: path.into(), problem });
         }
         if content.damaged_end.is_some() {
@@ -210,29 +210,12 @@ fn unwritable(path: &Path, reason: &dyn std::fmt::Display) -> Error {
     Error::Format { path: path.into(), problem: format!("a run cannot be written: {reason}") }
 }
 
-/// In which way a file belongs to another sweep.
-fn different(found: &Header, expected: &Header) -> String {
-    let (a, b) = (&found.sweep, &expected.sweep);
-    let what = if found.shard != expected.shard {
-        format!("shard {}/{}", found.shard.index, found.shard.count)
-    } else if a.scale != b.scale || (a.first_seed, a.seeds) != (b.first_seed, b.seeds) || a.precision != b.precision {
-        let (first, last) = (a.first_seed, a.first_seed.saturating_add(a.seeds.saturating_sub(1)));
-        format!("scale {:?}, seeds {first} to {last}, precision {:?}", a.scale, a.precision).to_lowercase()
-    } else if a.limits != b.limits {
-        if a.limits { "theory" } else { "no theory" }.into()
-    } else if a.images != b.images {
-        "other image data".into()
-    } else {
-        "other figures or panels".into()
-    };
-    format!("was made with {what}; expected the options of the present call")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::paper::plan::{Plan, Request};
+    use crate::experiment::paper::plan::{FigureName, PanelName, Plan, Request, Scale};
     use crate::experiment::paper::tests::{record, setting};
+    use crate::network::Precision;
 
     /// A file with the first `count` runs of the plan, and its lines.
     fn written(directory: &Path, count: usize) -> (PathBuf, Header, Plan) {
@@ -318,13 +301,30 @@ mod tests {
         let other = |request: Request, shard| Header::new(&request, &plan, shard);
         let base = header.sweep.clone();
         let cases = [
-            (other(Request { seeds: 9, ..base.clone() }, Shard::WHOLE), "seeds 0 to 1"),
-            (other(Request { panels: vec![], figures: vec![], ..base.clone() }, Shard::WHOLE), "other figures"),
-            (other(Request { images: vec![], ..base.clone() }, Shard::WHOLE), "other image data"),
-            (other(base, Shard { index: 1, count: 2 }), "shard 1/1"),
+            (other(Request { seeds: 9, ..base.clone() }, Shard::WHOLE), "with --seeds 2; this call has --seeds 9"),
+            (
+                other(Request { first_seed: 3, scale: Scale::Full, ..base.clone() }, Shard::WHOLE),
+                "with --scale small, --seed 0; this call has --scale full, --seed 3",
+            ),
+            (
+                other(Request { panels: vec![PanelName::Width, PanelName::Slope], ..base.clone() }, Shard::WHOLE),
+                "with no --panel; this call has --panel width --panel slope",
+            ),
+            (
+                other(Request { figures: vec![FigureName::GaussA], images: vec![], ..base.clone() }, Shard::WHOLE),
+                "with width; this call has gauss-a",
+            ),
+            (other(Request { limits: !base.limits, ..base.clone() }, Shard::WHOLE), "; this call has --without-theory"),
+            (
+                other(Request { precision: Precision::F64, ..base.clone() }, Shard::WHOLE),
+                "; this call has --precision f64",
+            ),
+            (other(Request { images: vec![], ..base.clone() }, Shard::WHOLE), "with the images "),
+            (other(base.clone(), Shard { index: 1, count: 2 }), "with no --shard; this call has --shard 1/2"),
+            (Header { digest: "other".into(), ..header.clone() }, "with another list of runs"),
         ];
-        for (header, expected) in cases {
-            let error = Store::resume(&path, &header).unwrap_err().to_string();
+        for (other, expected) in cases {
+            let error = Store::resume(&path, &other).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::experiment::paper::parameters::{Parameters, digest};
 use crate::experiment::paper::pipeline::Merits;
-use crate::experiment::paper::plan::{Plan, Request};
+use crate::experiment::paper::plan::{ImageSet, Plan, Request};
 
 /// One part of a sweep: number `index` of `count`, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,52 @@ impl Header {
     pub fn new(request: &Request, plan: &Plan, shard: Shard) -> Self {
         Header { sweep: request.clone(), shard, runs: plan.runs.len(), digest: plan.digest() }
     }
+
+    /// Which options a file with this header was made with that differ from those of the present call.
+    pub(super) fn differences(&self, call: &Header) -> String {
+        let differing = self.options().into_iter().zip(call.options()).filter(|(a, b)| a != b);
+        let (mut of_file, mut of_call): (Vec<String>, Vec<String>) = differing.unzip();
+        // Other figures and another scale mean other images.
+        if of_file.is_empty() && self.sweep.images != call.sweep.images {
+            of_file.push(format!("the images {}", self.images()));
+            of_call.push(format!("the images {}", call.images()));
+        }
+        if of_file.is_empty() {
+            return "was made with another list of runs, by another version of this program".into();
+        }
+        format!("was made with {}; this call has {}", of_file.join(", "), of_call.join(", "))
+    }
+
+    /// The options that define it, as on the command line.
+    fn options(&self) -> [String; 8] {
+        let Request { figures, panels, first_seed, seeds, scale, precision, limits, images: _ } = &self.sweep;
+        let Shard { index, count } = self.shard;
+        [
+            if self.shard == Shard::WHOLE { "no --shard".into() } else { format!("--shard {index}/{count}") },
+            figures.iter().map(word).collect::<Vec<_>>().join(" "),
+            match &panels[..] {
+                [] => "no --panel".into(),
+                panels => format!("--panel {}", panels.iter().map(word).collect::<Vec<_>>().join(" --panel ")),
+            },
+            format!("--scale {}", word(scale)),
+            format!("--seed {first_seed}"),
+            format!("--seeds {seeds}"),
+            format!("--precision {}", word(precision)),
+            if *limits { "no --without-theory" } else { "--without-theory" }.into(),
+        ]
+    }
+
+    fn images(&self) -> String {
+        let image =
+            |set: &ImageSet| format!("{} {} ({} × {})", word(&set.name), set.digest, set.train_count, set.input_dim);
+        self.sweep.images.iter().map(image).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A value of an option as on the command line.
+fn word(value: &impl Serialize) -> String {
+    let text = serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_string()));
+    text.unwrap_or_default()
 }
 
 /// A finished run.
