@@ -271,4 +271,28 @@ mod tests {
             assert!((dot(&a, &b) - plain).abs() <= 2.0 * n as f64 * n as f64 * f64::EPSILON);
         }
     }
+
+    /// Compiled here for what every processor of the family has, compiled there for what this one offers.
+    #[test]
+    fn sums_have_the_bits_of_sixteen_plain_ones() {
+        for n in [0, 1, 15, 16, 17, 100, 1000] {
+            let [a, b, y]: [Vec<f64>; 3] =
+                [0.7, 1.1, 1.9].map(|pace| (0..n).map(|i| (pace * i as f64).sin()).collect());
+            let (mut sums, mut tail, split) = ([0.0; 16], [0.0; 2], n - n % 16);
+            for i in 0..split {
+                sums[i % 16] += a[i] * b[i];
+            }
+            tail[0] = (split..n).map(|i| a[i] * b[i]).sum::<f64>();
+            (split..n).for_each(|i| tail[1] += a[i] * b[i]);
+            let mut halved = sums;
+            for width in [8, 4, 2, 1] {
+                (0..width).for_each(|lane| halved[lane] += halved[lane + width]);
+            }
+            assert_eq!(dot(&a, &b).to_bits(), (halved[0] + tail[0]).to_bits(), "{n}");
+            let mut added = y.clone();
+            let product = add_and_dot(&a, 0.3, &b, &mut added);
+            assert_eq!(product.to_bits(), (sums.iter().sum::<f64>() + tail[1]).to_bits(), "{n}");
+            assert!((0..n).all(|i| added[i].to_bits() == (y[i] + 0.3 * a[i]).to_bits()), "{n}");
+        }
+    }
 }

@@ -153,3 +153,28 @@ fn to_derivatives(preactivations: &mut [f64], readout: &[f64], slope: f64, count
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{add_activations, to_derivatives};
+
+    /// Compiled here for what every processor of the family has, compiled there for what this one offers.
+    #[test]
+    fn activations_have_the_bits_of_plain_loops() {
+        let (count, readout, slope) = (21, [0.3, -0.7, 0.9], 0.2);
+        let u: Vec<f64> = (0..3 * count).map(|i| (1.1 * i as f64).sin()).collect();
+        let (mut sums, mut derivatives) = (vec![0.1; count], u.clone());
+        add_activations(&u, &readout, slope, &mut sums);
+        to_derivatives(&mut derivatives, &readout, slope, count);
+        for n in 0..count {
+            let mut plain = 0.1;
+            for (i, a) in readout.iter().enumerate() {
+                let u = u[i * count + n];
+                let (value, derivative) = if u >= 0.0 { (u, 1.0) } else { (slope * u, slope) };
+                plain += a * value;
+                assert_eq!(derivatives[i * count + n].to_bits(), (a * derivative).to_bits(), "{i} {n}");
+            }
+            assert_eq!(sums[n].to_bits(), plain.to_bits(), "{n}");
+        }
+    }
+}

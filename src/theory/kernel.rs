@@ -288,3 +288,37 @@ fn add_products(inner: &[f64], out: &mut [f64]) {
         *out *= inner + 1.0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compiled here for what every processor of the family has, compiled there for what this one offers.
+    #[test]
+    fn columns_have_the_bits_of_single_pairs() {
+        let (n, slope, d, norm) = (101, 0.3, 7.0, 1.2);
+        let inner: Vec<f64> = (0..n).map(|i| 8.0 * (0.7 * i as f64).sin()).collect();
+        // The last pair is nearly parallel and marked.
+        let norms: Vec<f64> =
+            (0..n).map(|i| if i < n - 1 { 1.3 + (1.1 * i as f64).cos().abs() } else { norm }).collect();
+        let inner: Vec<f64> = inner.into_iter().take(n - 1).chain([norm * d]).collect();
+        let [mut duals, mut values, mut again, mut boundary, mut along]: [Vec<f64>; 5] =
+            std::array::from_fn(|_| vec![0.0; n]);
+        assert!(derivative_duals(slope, d, &inner, &norms, norm, &mut duals));
+        assert!(value_duals(slope, d, &inner, &norms, norm, &mut values));
+        assert!(gradient_column(slope, d, &inner, &norms, norm, &mut again, &mut boundary, &mut along));
+        for i in 0..n {
+            let (acute, sine, cosine, near) = angle_parts(norms[i], norm, inner[i] * (1.0 / d));
+            let (angle, supplement) = if cosine >= 0.0 { (acute, PI - acute) } else { (PI - acute, acute) };
+            let dual = (1.0 + slope * slope) / (2.0 * PI) * supplement + 2.0 * slope / (2.0 * PI) * angle;
+            let arc = (1.0 - slope) * (1.0 - slope) / (2.0 * PI);
+            let value = slope * cosine + arc * (sine + supplement * cosine);
+            let marked = |mark: bool, value: f64| if mark { f64::NAN } else { value }.to_bits();
+            assert_eq!(duals[i].to_bits(), marked(near, dual), "{i}");
+            assert_eq!(again[i].to_bits(), marked(near, dual), "{i}");
+            assert_eq!(values[i].to_bits(), marked(near || supplement < SERIES_LIMIT, value), "{i}");
+            assert_eq!(boundary[i].to_bits(), ((inner[i] + 1.0) / sine).to_bits(), "{i}");
+            assert_eq!(along[i].to_bits(), ((inner[i] + 1.0) / sine * cosine).to_bits(), "{i}");
+        }
+    }
+}

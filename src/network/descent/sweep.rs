@@ -1,7 +1,7 @@
 //! The inner loops of the descent, compiled for several instruction sets and chosen at run time.
 //!
 //! Decoupled: the state of `size` neurons stands tile after tile, in a tile neuron after neuron: [`ROWS`] values each of u, p and q.
-//! No multiplication is fused with an addition, so every instruction set gives the same bits.
+//! No multiplication is fused with an addition, so every instruction set gives the same bits (tested).
 
 /// Rows per tile: a tile's sides are one 64-bit mask.
 pub(super) const ROWS: usize = 64;
@@ -66,6 +66,11 @@ macro_rules! kernels {
 
             #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
             pub fn sweep_tiles(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
+                sweep(task, state, sides, flips)
+            }
+
+            #[inline(always)]
+            pub fn sweep(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
                 let size = task.readout.len();
                 let mut total = [0.0; ROWS];
                 // Tile by tile: what a row has, whatever the neuron.
@@ -322,3 +327,87 @@ macro_rules! dispatch {
 
 dispatch!(f32, single);
 dispatch!(f64, double);
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, ROWS, Stretch, Sweep};
+
+    /// Kernels compiled for what this processor offers against plain loops compiled for what all of its family have.
+    macro_rules! same_bits {
+        ($test:ident, $type:ident, $module:ident) => {
+            #[test]
+            fn $test() {
+                type R = $type;
+                let wave = |len: usize, pace: f64| (0..len).map(|i| (pace * i as f64).sin() as R).collect::<Vec<R>>();
+                let bits = |values: &[R]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                let (count, size, first, slope, momentum, rate) = (3 * ROWS, 3, 0, 0.3, 0.9, 0.7);
+                let (gram, readout) = (&wave(count * count, 0.9), &wave(size, 2.0));
+                let (all_above, weights) = (&wave(count, 1.3), &wave(count, 0.7));
+                let changes = &[
+                    Change { restart: None, columns: vec![(2, 0.3), (5, -0.7)] },
+                    Change { restart: Some(0.6), columns: vec![(190, 0.1)] },
+                    Change { restart: None, columns: vec![] },
+                ];
+                let task = Sweep { count, first, gram, all_above, weights, changes, readout, slope, momentum, rate };
+                let initial = wave(3 * count * size, 1.1);
+                let sides: Vec<u64> = initial
+                    .chunks_exact(3 * ROWS)
+                    .map(|neuron| (0..ROWS).map(|r| u64::from(neuron[r] >= 0.0) << r).sum())
+                    .collect();
+                let (mut state, mut now, mut flips) = (initial.clone(), sides.clone(), Vec::new());
+                let output = super::$module::sweep_tiles(&task, &mut state, &mut now, &mut flips);
+                let (mut plain, mut plain_now, mut plain_flips) = (initial.clone(), sides, Vec::new());
+                let expected = super::$module::sweep(&task, &mut plain, &mut plain_now, &mut plain_flips);
+                assert_eq!((output.to_bits(), bits(&state)), (expected.to_bits(), bits(&plain)));
+                assert!(now == plain_now && flips == plain_flips && !flips.is_empty());
+                let stretch = Stretch { s: 0.31, c: 0.17, d: 0.83, b: 0.59 };
+                let (mut state, mut plain) = (initial[..3 * count].to_vec(), initial[..3 * count].to_vec());
+                let found = super::$module::leap(&mut state, weights, slope, stretch);
+                let mut sums = [[0.0 as R; 8]; 3];
+                for (tile, neuron) in plain.chunks_exact_mut(3 * ROWS).enumerate() {
+                    for r in 0..ROWS {
+                        let [u, p, q] = [0, 1, 2].map(|part| neuron[part * ROWS + r]);
+                        let weight = weights[tile * ROWS + r] * (if u >= 0.0 { 1.0 } else { slope });
+                        sums.iter_mut().zip([u, p, q]).for_each(|(sums, value)| sums[r % 8] += weight * value);
+                        neuron[r] = u + (stretch.s * p + stretch.c * q);
+                        neuron[ROWS + r] = stretch.d * p + stretch.b * q;
+                    }
+                }
+                assert_eq!(bits(&state), bits(&plain));
+                assert_eq!(bits(&found), bits(&sums.map(|lanes| lanes.iter().sum())));
+                let owed: Vec<(u32, R)> = wave(7, 1.7).into_iter().enumerate().map(|(n, f)| (n as u32, f)).collect();
+                let (dim, augmented) = (11, wave(7 * 11, 0.8));
+                let mut force = wave(dim, 0.4);
+                let plain: Vec<R> = (0..dim)
+                    .map(|j| {
+                        let term = |n: usize| owed[n].1 * augmented[n * dim + j];
+                        let four = (force[j] + term(0)) + (term(1) + (term(2) + term(3)));
+                        four + term(4) + term(5) + term(6)
+                    })
+                    .collect();
+                super::$module::add_samples(&mut force, &augmented, &owed);
+                assert_eq!(bits(&force), bits(&plain));
+                let (mut u, mut outputs) = (wave(size * count, 1.9), wave(count, 0.2));
+                let active = |u: R| if u >= 0.0 { u } else { slope * u };
+                let plain: Vec<R> = (0..count)
+                    .map(|n| (0..size).fold(outputs[n], |sum, i| sum + readout[i] * active(u[i * count + n])))
+                    .collect();
+                super::$module::add_outputs(&u, readout, slope, &mut outputs);
+                assert_eq!(bits(&outputs), bits(&plain));
+                let factor = |i: usize, u: R| if u >= 0.0 { readout[i] } else { readout[i] * slope };
+                let plain: Vec<R> =
+                    (0..size * count).map(|at| weights[at % count] * factor(at / count, u[at])).collect();
+                super::$module::to_forces(&mut u, readout, slope, weights);
+                assert_eq!(bits(&u), bits(&plain));
+                let (mut w, mut velocity, one, two) = (wave(19, 0.6), wave(19, 1.2), wave(19, 2.3), wave(19, 0.1));
+                let moved: Vec<R> = (0..19).map(|j| velocity[j] * momentum + one[j] + two[j]).collect();
+                let plain: Vec<R> = (0..19).map(|j| w[j] + rate * moved[j]).collect();
+                super::$module::move_weights(&mut w, &mut velocity, &[&one, &two], momentum, rate);
+                assert_eq!((bits(&velocity), bits(&w)), (bits(&moved), bits(&plain)));
+            }
+        };
+    }
+
+    same_bits!(in_single_precision_kernels_have_the_bits_of_plain_loops, f32, single);
+    same_bits!(in_double_precision_kernels_have_the_bits_of_plain_loops, f64, double);
+}

@@ -310,3 +310,25 @@ fn add_column(v: &mut [f64], column: &[f64], factor: f64) {
         *v += factor * k;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{add_column, earliest, move_lines, waiting_time};
+
+    /// Compiled here for what every processor of the family has, compiled there for what this one offers.
+    #[test]
+    fn lines_have_the_bits_of_plain_loops() {
+        for n in [0, 1, 7, 8, 100] {
+            let wave = |pace: f64| (0..n).map(|i| (pace * i as f64).sin()).collect::<Vec<f64>>();
+            let (u, v, column, tolerance) = (wave(0.7), wave(1.1), wave(1.9), vec![1e-12; n]);
+            let side: Vec<f64> = u.iter().map(|u| if *u >= 0.0 { 1.0 } else { -1.0 }).collect();
+            let plain = (0..n).map(|i| waiting_time(u[i], v[i], side[i], tolerance[i])).fold(f64::INFINITY, f64::min);
+            assert_eq!(earliest(&u, &v, &side, &tolerance).to_bits(), plain.to_bits(), "{n}");
+            let (mut moved, mut turned) = (u.clone(), v.clone());
+            move_lines(&mut moved, &v, 0.3);
+            add_column(&mut turned, &column, 0.7);
+            assert!((0..n).all(|i| moved[i].to_bits() == (u[i] + v[i] * 0.3).to_bits()), "{n}");
+            assert!((0..n).all(|i| turned[i].to_bits() == (v[i] + 0.7 * column[i]).to_bits()), "{n}");
+        }
+    }
+}
