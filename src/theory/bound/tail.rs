@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// A symmetric law's deviation is a normal one's up to a share of about t/n. Logarithms of M itself were off by 10⁻⁵ here.
+    /// A symmetric law deviates like a normal one up to a share of about t/n. With ln M itself it was 4·10⁻⁶ too small.
     #[test]
     fn with_very_many_copies_nothing_is_lost_to_rounding() {
         for (readout, variance) in [(Rademacher, 1.0_f64), (Gaussian, 3.0)] {
