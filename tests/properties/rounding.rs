@@ -280,7 +280,7 @@ fn limits(train: &TrainingSet, test: &Points, slope: f64, share: f64, largest: &
     Ok(())
 }
 
-//= test R4@3f335de3
+//= test R4@aeaeca9c
 #[test]
 fn limits_err_by_less_than_their_bound() {
     let largest = Largest::default();
@@ -327,7 +327,7 @@ fn variances(train: &TrainingSet, test: &Points, slope: f64, share: f64, largest
     Ok(())
 }
 
-//= test R4@3f335de3
+//= test R4@aeaeca9c
 #[test]
 fn variances_err_by_less_than_their_bound() {
     let largest = Largest::default();
@@ -336,7 +336,7 @@ fn variances_err_by_less_than_their_bound() {
     largest.say("R4 variance of the kernel");
 }
 
-//= power R4@3f335de3
+//= power R4@aeaeca9c
 /// The fault: a limit whose angles come from the arccosine; and a bound that forgets the angles.
 #[test]
 fn limits_by_the_arccosine_err_by_more() {
