@@ -30,7 +30,7 @@ use rayon::prelude::*;
 use super::gram::Gram;
 use super::real::Real;
 use super::subspace::Subspace;
-use super::sweep::{Flip, ROWS, Stretch, Sweep};
+use super::sweep::{Flip, ROWS, Stretch, Sweep, by_column, forces_are_cached};
 use crate::error::{Error, Result};
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::{Slope, TrainingSet};
@@ -230,6 +230,8 @@ impl<R: Real> Problem<R> {
     fn sweep(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, rate: R, flips: &mut Vec<Flip>) -> f64 {
         let size = part.size();
         let tiles = if self.shares_tiles() && size > 1 { TILES_PER_TASK } else { self.count.div_ceil(ROWS) };
+        let in_order = self.shares_tiles() && size > 1 && forces_are_cached::<R>(size);
+        let additions = if in_order { by_column(&part.changes, self.count) } else { Vec::new() };
         let task = |index: usize, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>| {
             let first = index * tiles * ROWS;
             let task = Sweep {
@@ -239,6 +241,7 @@ impl<R: Real> Problem<R> {
                 all_above: &self.all_above[first..],
                 weights: &self.weights[first..],
                 changes: &part.changes,
+                additions: &additions,
                 readout: &part.readout,
                 slope: self.slope,
                 momentum: self.momentum,

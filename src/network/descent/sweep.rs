@@ -5,8 +5,11 @@
 
 /// Rows per tile: a tile's sides are one 64-bit mask.
 pub(super) const ROWS: usize = 64;
-/// Bytes of a tile's columns that are used by all neurons before the next ones: a quarter of a second-level cache of 1 MiB.
-const CACHED_BYTES: usize = 1 << 18;
+
+/// Bytes of a tile's columns that all neurons add before the next ones: half of a second-level cache of 1 MiB.
+const CACHED_BYTES: usize = 1 << 19;
+/// Bytes of the forces of all neurons in a tile that the first-level cache keeps, or nearly.
+const FORCES_BYTES: usize = 1 << 16;
 
 /// A sample that has changed side.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,6 +29,40 @@ pub(super) struct Change<R> {
     pub columns: Vec<(u32, R)>,
 }
 
+/// A column of the Gram matrix that is to be added to the forces of a neuron.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Addition<R> {
+    pub column: u32,
+    pub neuron: u32,
+    pub factor: R,
+}
+
+/// Whether the forces of so many neurons in a tile stay in the first-level cache.
+pub(super) fn forces_are_cached<R>(neurons: usize) -> bool {
+    neurons * size_of::<[R; ROWS]>() <= FORCES_BYTES
+}
+
+/// The columns of all neurons, ascending. In this order a tile that comes from memory is read as it lies there, each column
+/// once, while the forces of all neurons stay in the first-level cache; each neuron still adds its columns in their order.
+pub(super) fn by_column<R: Copy + Default>(changes: &[Change<R>], count: usize) -> Vec<Addition<R>> {
+    let mut places = vec![0_u32; count + 1];
+    for (column, _) in changes.iter().flat_map(|change| &change.columns) {
+        places[*column as usize + 1] += 1;
+    }
+    for column in 0..count {
+        places[column + 1] += places[column];
+    }
+    let mut additions = vec![Addition::default(); places[count] as usize];
+    for (neuron, change) in changes.iter().enumerate() {
+        for &(column, factor) in &change.columns {
+            let place = &mut places[column as usize];
+            additions[*place as usize] = Addition { column, neuron: neuron as u32, factor };
+            *place += 1;
+        }
+    }
+    additions
+}
+
 /// One step of `size` neurons.
 #[derive(Clone, Copy)]
 pub(super) struct Sweep<'a, R> {
@@ -39,6 +76,8 @@ pub(super) struct Sweep<'a, R> {
     pub all_above: &'a [R],
     pub weights: &'a [R],
     pub changes: &'a [Change<R>],
+    /// The columns of all changes ([`by_column`]); or none, and each neuron adds its own, with its forces in registers.
+    pub additions: &'a [Addition<R>],
     pub readout: &'a [R],
     pub slope: R,
     pub momentum: R,
@@ -61,9 +100,6 @@ macro_rules! kernels {
 
             type R = $type;
 
-            /// Values in a line of the cache.
-            const LINE: usize = 64 / size_of::<R>();
-
             #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
             pub fn sweep_tiles(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
                 sweep(task, state, sides, flips)
@@ -77,49 +113,30 @@ macro_rules! kernels {
                 let (all_above, weights) = (task.all_above.as_chunks::<ROWS>().0, task.weights.as_chunks::<ROWS>().0);
                 let gram = task.gram.as_chunks::<ROWS>().0;
                 let block = CACHED_BYTES / size_of::<[R; ROWS]>();
-                let blocks = if task.changes.iter().all(|change| change.columns.is_empty()) {
-                    1
-                } else {
-                    task.count.div_ceil(block)
-                };
-                // With so many columns that most of the matrix is read, what is needed next is fetched in passing, in the
-                // order in which it lies in memory: columns alone come too irregularly for the processor to foresee them.
-                let columns: usize = task.changes.iter().map(|change| change.columns.len()).sum();
-                let share = if blocks > 1 && columns >= task.count { block.div_ceil(size) } else { 0 };
-                let mut fetched = 0;
                 let mut added = vec![0; size];
                 for (tile, (state, sides)) in
                     state.chunks_exact_mut(3 * ROWS * size).zip(sides.chunks_exact_mut(size)).enumerate()
                 {
                     let mut outputs = [0.0; ROWS];
                     let neurons = state.as_chunks_mut::<ROWS>().0.as_chunks_mut::<3>().0;
+                    let gram = if gram.is_empty() { gram } else { &gram[tile * task.count..][..task.count] };
+                    for (change, [_, _, q]) in task.changes.iter().zip(&mut *neurons) {
+                        if let Some(scale) = change.restart {
+                            for r in 0..ROWS {
+                                q[r] = scale * all_above[tile][r];
+                            }
+                        }
+                    }
+                    let alone = if task.additions.is_empty() { task.changes } else { &[] };
                     added.fill(0);
-                    for index in 0..blocks {
-                        let last = index + 1 == blocks;
-                        for (neuron, ([u, p, q], side)) in neurons.iter_mut().zip(&mut *sides).enumerate() {
-                            let change = &task.changes[neuron];
-                            if let (0, Some(scale)) = (index, change.restart) {
-                                for r in 0..ROWS {
-                                    q[r] = scale * all_above[tile][r];
-                                }
-                            }
-                            if share > 0 {
-                                let next = tile * task.count + task.count.min((index + 1) * block) + neuron * share;
-                                for column in &gram[next.min(gram.len())..(next + share).min(gram.len())] {
-                                    for r in (0..ROWS).step_by(LINE) {
-                                        fetched |= column[r].to_bits();
-                                    }
-                                }
-                            }
-                            let mut columns = &change.columns[added[neuron]..];
-                            if !last {
-                                let end = ((index + 1) * block) as u32;
-                                let beyond = columns.iter().position(|(column, _)| *column >= end);
-                                columns = &columns[..beyond.unwrap_or(columns.len())];
-                            }
+                    for end in (block..task.count + block).step_by(block) {
+                        for ((change, [_, _, q]), added) in alone.iter().zip(&mut *neurons).zip(&mut added) {
+                            let rest = &change.columns[*added..];
+                            let within =
+                                |rest: &[(u32, R)]| rest.partition_point(|(column, _)| (*column as usize) < end);
+                            let columns = if end < task.count { &rest[..within(rest)] } else { rest };
                             if !columns.is_empty() {
-                                added[neuron] += columns.len();
-                                let gram = &gram[tile * task.count..][..task.count];
+                                *added += columns.len();
                                 let mut sum = *q;
                                 for &(column, factor) in columns {
                                     let column = &gram[column as usize];
@@ -129,41 +146,46 @@ macro_rules! kernels {
                                 }
                                 *q = sum;
                             }
-                            if !last {
-                                continue;
-                            }
-                            let a = task.readout[neuron];
-                            let mut changed = 0;
+                        }
+                    }
+                    for addition in task.additions {
+                        let column = &gram[addition.column as usize];
+                        let [_, _, q] = &mut neurons[addition.neuron as usize];
+                        for r in 0..ROWS {
+                            q[r] += addition.factor * column[r];
+                        }
+                    }
+                    for (neuron, ([u, p, q], side)) in neurons.iter_mut().zip(&mut *sides).enumerate() {
+                        let a = task.readout[neuron];
+                        let mut changed = 0;
+                        for r in 0..ROWS {
+                            let velocity = task.momentum * p[r] + q[r];
+                            let moved = u[r] + task.rate * velocity;
+                            outputs[r] += a * (if u[r] >= 0.0 { u[r] } else { task.slope * u[r] });
+                            // u is never −0: it starts as a sum with +0, and sums of it with anything round to +0.
+                            changed |= u[r].to_bits() ^ moved.to_bits();
+                            p[r] = velocity;
+                            u[r] = moved;
+                        }
+                        if changed.leading_zeros() == 0 {
+                            let mut now = 0;
                             for r in 0..ROWS {
-                                let velocity = task.momentum * p[r] + q[r];
-                                let moved = u[r] + task.rate * velocity;
-                                outputs[r] += a * (if u[r] >= 0.0 { u[r] } else { task.slope * u[r] });
-                                // u is never −0: it starts as a sum with +0, and sums of it with anything round to +0.
-                                changed |= u[r].to_bits() ^ moved.to_bits();
-                                p[r] = velocity;
-                                u[r] = moved;
+                                now |= u64::from(u[r] >= 0.0) << r;
                             }
-                            if changed.leading_zeros() == 0 {
-                                let mut now = 0;
-                                for r in 0..ROWS {
-                                    now |= u64::from(u[r] >= 0.0) << r;
-                                }
-                                let mut differing = now ^ *side;
-                                while differing != 0 {
-                                    let row = differing.trailing_zeros();
-                                    let sample = (task.first + tile * ROWS) as u32 + row;
-                                    flips.push(Flip { neuron: neuron as u32, sample, above: now >> row & 1 == 1 });
-                                    differing &= differing - 1;
-                                }
-                                *side = now;
+                            let mut differing = now ^ *side;
+                            while differing != 0 {
+                                let row = differing.trailing_zeros();
+                                let sample = (task.first + tile * ROWS) as u32 + row;
+                                flips.push(Flip { neuron: neuron as u32, sample, above: now >> row & 1 == 1 });
+                                differing &= differing - 1;
                             }
+                            *side = now;
                         }
                     }
                     for r in 0..ROWS {
                         total[r] += weights[tile][r] * outputs[r];
                     }
                 }
-                std::hint::black_box(fetched);
                 total.iter().sum()
             }
 
@@ -330,7 +352,7 @@ dispatch!(f64, double);
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, ROWS, Stretch, Sweep};
+    use super::{Change, ROWS, Stretch, Sweep, by_column};
 
     /// Kernels compiled for what this processor offers against plain loops compiled for what all of its family have.
     macro_rules! same_bits {
@@ -348,7 +370,21 @@ mod tests {
                     Change { restart: Some(0.6), columns: vec![(190, 0.1)] },
                     Change { restart: None, columns: vec![] },
                 ];
-                let task = Sweep { count, first, gram, all_above, weights, changes, readout, slope, momentum, rate };
+                let additions = &by_column(changes, count);
+                let task = Sweep {
+                    count,
+                    first,
+                    gram,
+                    all_above,
+                    weights,
+                    changes,
+                    additions,
+                    readout,
+                    slope,
+                    momentum,
+                    rate,
+                };
+                let each = Sweep { additions: &[], ..task };
                 let initial = wave(3 * count * size, 1.1);
                 let sides: Vec<u64> = initial
                     .chunks_exact(3 * ROWS)
@@ -356,10 +392,14 @@ mod tests {
                     .collect();
                 let (mut state, mut now, mut flips) = (initial.clone(), sides.clone(), Vec::new());
                 let output = super::$module::sweep_tiles(&task, &mut state, &mut now, &mut flips);
-                let (mut plain, mut plain_now, mut plain_flips) = (initial.clone(), sides, Vec::new());
+                let (mut plain, mut plain_now, mut plain_flips) = (initial.clone(), sides.clone(), Vec::new());
                 let expected = super::$module::sweep(&task, &mut plain, &mut plain_now, &mut plain_flips);
                 assert_eq!((output.to_bits(), bits(&state)), (expected.to_bits(), bits(&plain)));
                 assert!(now == plain_now && flips == plain_flips && !flips.is_empty());
+                let (mut state, mut now, mut flips) = (initial.clone(), sides.clone(), Vec::new());
+                let output = super::$module::sweep_tiles(&each, &mut state, &mut now, &mut flips);
+                assert_eq!((output.to_bits(), bits(&state)), (expected.to_bits(), bits(&plain)));
+                assert!(now == plain_now && flips == plain_flips);
                 let stretch = Stretch { s: 0.31, c: 0.17, d: 0.83, b: 0.59 };
                 let (mut state, mut plain) = (initial[..3 * count].to_vec(), initial[..3 * count].to_vec());
                 let found = super::$module::leap(&mut state, weights, slope, stretch);
