@@ -280,7 +280,7 @@ fn limits(train: &TrainingSet, test: &Points, slope: f64, share: f64, largest: &
     Ok(())
 }
 
-//= test R4@aeaeca9c
+//= test R4@ddf1edc0
 #[test]
 fn limits_err_by_less_than_their_bound() {
     let largest = Largest::default();
@@ -327,7 +327,7 @@ fn variances(train: &TrainingSet, test: &Points, slope: f64, share: f64, largest
     Ok(())
 }
 
-//= test R4@aeaeca9c
+//= test R4@ddf1edc0
 #[test]
 fn variances_err_by_less_than_their_bound() {
     let largest = Largest::default();
@@ -336,7 +336,7 @@ fn variances_err_by_less_than_their_bound() {
     largest.say("R4 variance of the kernel");
 }
 
-//= power R4@aeaeca9c
+//= power R4@ddf1edc0
 /// The fault: a limit whose angles come from the arccosine; and a bound that forgets the angles.
 #[test]
 fn limits_by_the_arccosine_err_by_more() {

@@ -83,7 +83,7 @@ pub fn derivative_dual_error_bound(input_dim: usize, slope: Slope, dual: f64) ->
     (1.0 - slope.value()).powi(2) / (2.0 * PI) * angle_error_bound(input_dim) + rounding_factor(9.0) * dual
 }
 
-//= R4@aeaeca9c
+//= R4@ddf1edc0
 /// Closed-form sums R4: "|F̂ − F| ≤ (1 + γ_{N+1}) (1/N) Σ ε_n + γ_{N+1} (1/N) Σ |Θ(x_n, z)|, ε_n the error of Θ by R3":
 /// the error of the limit's change per unit of time at each test point.
 ///
@@ -113,7 +113,7 @@ pub fn closed_form_error_bound(train: &TrainingSet, slope: Slope, test: &Points)
         .collect())
 }
 
-//= R4@aeaeca9c
+//= R4@ddf1edc0
 /// The variance R4: "Var X as [`kernel_variance`](crate::theory::kernel_variance) computes it has absolute error at
 /// most 2(μ₄+1) κ*(z)² (γ_{2N+2d+30} + 13/(2π) γ_{2d+12} + γ_9)".
 ///
