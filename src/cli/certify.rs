@@ -63,9 +63,9 @@ pub struct CertifyArguments {
     #[arg(long, value_enum, default_value = "sampled")]
     method: MethodName,
     /// Pairs of neurons in the sample up to width 1024, and √(m/1024) times as many beyond: more make smaller errors, up to
-    /// a point.
-    #[arg(long, value_name = "COUNT", default_value_t = 20_000, value_parser = parse_count, allow_negative_numbers = true)]
-    samples: usize,
+    /// a point [default: 20000].
+    #[arg(long, value_name = "COUNT", value_parser = parse_count, allow_negative_numbers = true)]
+    samples: Option<usize>,
     /// Where to write one line per test point: index,limit_f,limit_g,error_f,error_g,certified (.csv).
     #[arg(long, value_name = "CSV")]
     out: Option<PathBuf>,
@@ -109,6 +109,8 @@ fn parse_share(text: &str) -> Result<f64, String> {
 
 /// How many widths `--share` may look at; each costs its share of δ.
 const SEARCH: usize = 20;
+/// Pairs of neurons in a sample, if nothing else is asked for.
+const SAMPLES: usize = 20_000;
 /// The widest network that `--share` looks at.
 const WIDEST: usize = 1 << 20;
 
@@ -153,6 +155,11 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
             bail!("{}: named for two results; expected a file for each", path.display());
         }
     }
+    let sampled = arguments.method == MethodName::Sampled;
+    if arguments.samples.is_some() && !sampled {
+        bail!("--samples: --method closed-form draws no sample");
+    }
+    let samples = arguments.samples.unwrap_or(SAMPLES);
     let mut data = arguments.data.load(None, arguments.random.seed)?;
     shorten_test(&mut data, arguments.test_points)?;
     let targets = arguments.targets(data.train.count());
@@ -167,7 +174,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         time_perturbed: arguments.time_perturbed,
         failure_probability: arguments.failure_probability,
         method: arguments.method.into(),
-        samples: arguments.samples,
+        samples,
         seed: arguments.random.seed,
         widths: if arguments.share.is_some() { SEARCH } else { 1 },
     })?;
@@ -195,7 +202,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         slope: arguments.slope,
         failure_probability: arguments.failure_probability,
         method: arguments.method.into(),
-        samples: (arguments.method == MethodName::Sampled).then_some(arguments.samples),
+        samples: sampled.then_some(samples),
         balanced: arguments.balanced,
         target_sum: targets.iter().sum(),
         width,

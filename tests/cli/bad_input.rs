@@ -109,6 +109,8 @@ fn certificates_that_cannot_be_given() {
         &["--test-points 8: expected a number from 1 to 7"],
     );
     refuse(&place, &format!("{certify} --width 8 --json new.csv"), &["new.csv: named for two results"]);
+    let sampled = format!("{certify} --width 8 --method closed-form");
+    refuse(&place, &sampled, &["--samples: --method closed-form draws no sample"]);
     refuse(&place, &format!("{certify} --width 8").replace("new.csv", "no/new.csv"), &["no/new.csv: ", "No such file"]);
     for (option, value) in [("--share", "0"), ("--share", "1.5"), ("--width", "-2")] {
         refuse(&place, &format!("{certify} {option} {value}"), &[value, option]);
