@@ -75,7 +75,7 @@ pub(crate) fn gram_columns(columns: &[f64], stride: usize, cols: usize) -> Vec<f
 
 /// Copies the part below the diagonal of columns `first .. end` of a matrix with `count` rows to the part above it.
 /// `matrix` holds those columns.
-pub(crate) fn mirror_lower(matrix: &mut [f64], count: usize, first: usize, end: usize) {
+pub(crate) fn mirror_lower<T: Copy + Send + Sync>(matrix: &mut [T], count: usize, first: usize, end: usize) {
     if end - first <= PANEL {
         for col in first..end {
             for row in first..col {

@@ -6,6 +6,8 @@ use rayon::prelude::*;
 use super::real::Real;
 use super::sweep::ROWS;
 
+/// Entries of the largest Gram matrix that descent makes.
+pub(super) const LARGEST: usize = 1 << 29;
 /// Rows of one task, and columns that are mirrored one by one.
 const PANEL: usize = 256;
 /// Columns of one product: so many that packing the rows does not count.

@@ -22,6 +22,7 @@ const SUMMED: usize = 8;
 const SPARE: usize = 8;
 /// A random sum with less of its length than this outside the space of the ones before it ends the space.
 const DEPENDENT: f64 = 1e-11;
+
 /// An orthonormal basis of a space that holds all points, and the points in it: x_n = Q c_n to within dε‖x_n‖, by
 /// which a preactivation changes no more than by the rounding of a product of length d.
 pub(super) struct Subspace<R> {

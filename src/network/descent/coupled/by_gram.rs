@@ -8,6 +8,8 @@ use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::{State, Step, to_real};
+use crate::linalg::mirror_lower;
+use crate::network::descent::gram::LARGEST;
 use crate::network::descent::real::Real;
 use crate::network::neurons::Weights;
 
@@ -15,10 +17,8 @@ use crate::network::neurons::Weights;
 const CHUNKS: usize = 8;
 /// Neurons whose outputs are added in the type of the steps; their sums are added in double precision.
 const NEURONS_AT_ONCE: usize = 256;
-/// Sides of the squares in which a triangle is mirrored.
-const SQUARE: usize = 64;
-/// Entries of the largest Gram matrix that is made.
-const GRAM_LIMIT: usize = 1 << 29;
+/// Neurons of one task when the weights are formed at the end.
+const NEURONS_PER_TASK: usize = 16;
 
 /// Some samples.
 struct Chunk<R> {
@@ -46,7 +46,7 @@ pub(super) struct Multiples<R> {
 /// Whether this route takes fewer operations, the making of the Gram matrix included.
 pub(super) fn pays(count: usize, stride: usize, width: usize, steps: usize) -> bool {
     let [n, stride, width, steps] = [count, stride, width, steps].map(|v| v as f64);
-    count * count <= GRAM_LIMIT && steps * width * (4.0 * stride - 2.0 * n) > 1.2 * n * stride
+    count * count <= LARGEST && steps * width * (4.0 * stride - 2.0 * n) > 1.2 * n * stride
 }
 
 impl<R: Real> Multiples<R> {
@@ -114,7 +114,8 @@ impl<R: Real> State<R> for Multiples<R> {
         let (count, mut hidden) = (step.count(), self.initial.clone());
         let stride = hidden.len() / self.readout.len();
         let inputs = MatRef::from_column_major_slice(step.augmented, stride, count);
-        let blocks = hidden.par_chunks_mut(stride * 16).zip(self.multiples.par_chunks(count * 16));
+        let blocks =
+            hidden.par_chunks_mut(stride * NEURONS_PER_TASK).zip(self.multiples.par_chunks(count * NEURONS_PER_TASK));
         blocks.for_each(|(hidden, multiples)| {
             let neurons = hidden.len() / stride;
             let multiples = MatRef::from_column_major_slice(multiples, count, neurons);
@@ -150,21 +151,7 @@ fn gram<R: Real>(augmented: &[R], stride: usize, count: usize) -> Vec<R> {
         let below = inputs.subcols(first, count - first).transpose();
         R::multiply(target, false, below, inputs.subcols(first, cols));
     });
-    for first in (0..count).step_by(size) {
-        let (left, right) = gram.split_at_mut(first * count);
-        let right = &mut right[..size.min(count - first) * count];
-        right.par_chunks_mut(SQUARE * count).enumerate().for_each(|(square, columns)| {
-            let first = first + square * SQUARE;
-            for from in (0..left.len() / count).step_by(SQUARE) {
-                let rows = from..(from + SQUARE).min(left.len() / count);
-                for (offset, column) in columns.chunks_exact_mut(count).enumerate() {
-                    for row in rows.clone() {
-                        column[row] = left[row * count + first + offset];
-                    }
-                }
-            }
-        });
-    }
+    mirror_lower(&mut gram, count, 0, count);
     gram
 }
 

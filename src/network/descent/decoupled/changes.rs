@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::part::{OnWeights, Part};
 use super::{BLOCK, Problem};
-use crate::network::descent::gram::Gram;
+use crate::network::descent::gram::{Gram, LARGEST};
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::{Change, ROWS};
 
@@ -15,8 +15,6 @@ pub(super) const REFRESH: usize = 10;
 const SAMPLES_PER_TASK: usize = 512;
 /// Bytes that a core's own cache keeps.
 const SECOND_LEVEL_CACHE: usize = 1 << 20;
-/// Entries of the largest Gram matrix that is made.
-const GRAM_LIMIT: usize = 1 << 29;
 
 impl<R: Real> Problem<R> {
     /// Decides how the sign changes enter the forces, and prepares it; false if the Gram matrix is wanted and not there.
@@ -55,7 +53,7 @@ impl<R: Real> Problem<R> {
             }
         }
         part.regret = 0.0;
-        if gram.is_none() && by_columns < by_products && self.count * self.count <= GRAM_LIMIT {
+        if gram.is_none() && by_columns < by_products && self.count * self.count <= LARGEST {
             part.rent += by_products - by_columns;
             if part.rent * width as f64 > self.gram_cost() * part.size() as f64 {
                 return false;
