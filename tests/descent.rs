@@ -213,11 +213,12 @@ fn regimes() -> Vec<(&'static str, TrainingSet)> {
         ("thrice", TrainingSet::new(thrice, set.labels().to_vec()).unwrap()),
         ("narrow", set),
         ("wide", wide),
+        ("sliding", gaussian_set(18, 1500, 400)),
     ]
 }
 
-/// The fast route against dense products in every regime: few and many sign changes, long stretches without any, all at
-/// once; with and without momentum, γ > 0, reductions of the rate.
+/// The fast route against dense products in every regime: few and many sign changes, long stretches without any, sign changes
+/// confined to few samples, all at once; with and without momentum, γ > 0, reductions of the rate.
 #[test]
 fn the_fast_route_agrees_with_dense_products_in_every_regime() {
     let (mut compared, mut worst) = (0, 0.0_f64);
@@ -413,6 +414,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
         * large.points().select(&(0..280).collect::<Vec<_>>()).as_columns();
     let flat = TrainingSet::new(Points::from_columns("flat", flat).unwrap(), large.labels()[..280].to_vec()).unwrap();
     let wide = draw(300, 9);
+    // Neurons that slide, and follow few samples.
+    let (noise, sliding) = (gaussian_set(18, 1500, 400), draw(400, 9));
     let run_with = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let recipe = Recipe { slope: 0.0, rate: 0.5, steps: 30, momentum: 0.9, plateau: true };
@@ -428,6 +431,10 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let recipe = Recipe { slope: 0.0, rate: 1.0, steps: 40, momentum: 0.9, plateau: false };
             let found = run(&recipe, Precision::F64, &few, &large, &StandardLoss::Identity);
             bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
+            let recipe = Recipe { steps: 130, ..recipe };
+            let found = run(&recipe, Precision::F32, &sliding, &noise, &StandardLoss::Identity);
+            bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
+            let recipe = Recipe { steps: 40, ..recipe };
             for (neurons, train, loss) in [
                 (&high, &short, StandardLoss::Logistic),
                 (&wide, &flat, StandardLoss::Identity),

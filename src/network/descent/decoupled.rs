@@ -13,6 +13,8 @@
 //! The Gram matrix is made once it has paid for itself. Neurons walk together as long as sign changes are frequent, so
 //! that a tile of the Gram matrix serves them all from the second-level cache, and alone when they are rare, so that
 //! their state stays in the first-level cache; stretches without sign changes are then crossed in one step ([`Problem::stretch`]).
+//! Neurons that slide, a few samples changing side every few steps and all others never, follow these samples only, through
+//! blocks of steps (`confined`).
 //! All choices follow from counts, never from clocks. q is formed again at the latest after 10N columns, so that
 //! rounding does not pile up.
 //!
@@ -20,7 +22,10 @@
 //! the displacement that a unit force of step j has caused by the end. With R_k = Σ_{j ≥ k} D_j, C_n starts as φ'_n R_0 and
 //! changes by Δφ'_n R_k when sample n changes sign before step k.
 
+mod block;
 mod changes;
+mod confined;
+mod near;
 mod part;
 mod schedule;
 
@@ -34,7 +39,9 @@ use super::sweep::{Flip, ROWS, Stretch, Sweep, by_column, forces_are_cached};
 use crate::error::{Error, Result};
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::{Slope, TrainingSet};
+use block::Block;
 use changes::{forces_of, preactivations};
+use confined::{FIRST_BLOCK, LONGEST_BLOCK, SHORTEST_BLOCK};
 use part::Part;
 use schedule::Schedule;
 
@@ -71,17 +78,22 @@ pub(super) struct Problem<R> {
     weights: Vec<R>,
     /// Forces of a neuron with all samples above and readout 1.
     all_above: Vec<R>,
+    /// ‖x̃_n‖.
+    lengths: Vec<R>,
 }
 
 /// Some neurons under way.
 struct Group<R> {
     readout: Vec<f64>,
     hidden: Vec<R>,
-    /// All neurons in one part, or each in its own.
+    /// Neurons that walk together, and those that walk alone.
     parts: Vec<Part<R>>,
     /// The next step, and the one at which it is decided anew whether neurons walk together.
     step: usize,
     pause: usize,
+    /// The step from which on it is tried to follow few samples, and how long to wait if that fails.
+    attempt: usize,
+    wait: usize,
     losses: Vec<f64>,
 }
 
@@ -103,7 +115,22 @@ impl<R: Real> Problem<R> {
         weights.resize(padded, R::default());
         all_above.resize(padded, R::default());
         let (slope, momentum_f64, momentum) = (R::of(slope.value()), momentum, R::of(momentum));
-        Problem { count, stride, slope, momentum, momentum_f64, augmented, subspace, weight_count, weights, all_above }
+        let length = |x: &[R]| x.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt();
+        let mut lengths: Vec<R> = augmented.chunks_exact(stride).map(|x| R::of(length(x))).collect();
+        lengths.resize(padded, R::default());
+        Problem {
+            count,
+            stride,
+            slope,
+            momentum,
+            momentum_f64,
+            augmented,
+            subspace,
+            weight_count,
+            weights,
+            all_above,
+            lengths,
+        }
     }
 
     /// Whether the tiles of a step are shared between threads, not the neurons: the Gram matrix is then read from memory,
@@ -171,14 +198,15 @@ impl<R: Real> Problem<R> {
         }
         self.form_anew(&mut part, &(0..size).collect::<Vec<_>>());
         let losses = vec![0.0; schedule.rates.len()];
-        Group { readout, hidden, parts: vec![part], step: 0, pause: TOGETHER_STEPS.min(losses.len()), losses }
+        let pause = TOGETHER_STEPS.min(losses.len());
+        Group { readout, hidden, parts: vec![part], step: 0, pause, attempt: FIRST_BLOCK, wait: SHORTEST_BLOCK, losses }
     }
 
     /// Takes steps until the schedule ends, or until the Gram matrix is wanted and not there.
     fn advance(&self, group: &mut Group<R>, gram: Option<&Gram<R>>, schedule: &Schedule<'_>, width: usize) {
-        let size = group.readout.len();
         while group.step < schedule.rates.len() {
-            let walk = |part: &mut Part<R>| self.walk(part, gram, schedule, group.pause, width);
+            let share = width as f64 / group.readout.len() as f64;
+            let walk = |part: &mut Part<R>| self.walk(part, gram, schedule, group.pause, share);
             if self.shares_tiles() {
                 group.parts.par_iter_mut().for_each(walk);
             } else {
@@ -187,30 +215,79 @@ impl<R: Real> Problem<R> {
             if group.parts.iter().any(|part| part.step < group.pause) {
                 return;
             }
-            let mut flips = 0;
             for part in &mut group.parts {
-                flips += std::mem::take(&mut part.flips);
                 group.losses[group.step..].iter_mut().zip(part.losses.drain(..)).for_each(|(sum, term)| *sum += term);
             }
-            let frequent = flips as f64 > FREQUENT * (size * (group.pause - group.step)) as f64;
-            match (frequent, group.parts.len()) {
-                (false, 1) if size > 1 => group.parts = group.parts[0].split(),
-                (true, 2..) => group.parts = vec![Part::join(&group.parts)],
-                _ => {}
-            }
-            let steps = if frequent && size > 1 { TOGETHER_STEPS } else { ALONE_STEPS };
+            let period = group.pause - group.step;
             group.step = group.pause;
-            group.pause = schedule.rates.len().min(group.step + steps);
+            self.regroup(group, gram, schedule, period, width);
+            // Those that walk alone pay for their products together.
+            let rent: f64 = group.parts.iter().map(|part| part.rent).sum();
+            if gram.is_none() && rent * share > self.gram_cost() {
+                return;
+            }
         }
     }
 
+    /// Decides which neurons walk together, and until when. `period`: the steps since the last time.
+    fn regroup(
+        &self,
+        group: &mut Group<R>,
+        gram: Option<&Gram<R>>,
+        schedule: &Schedule<'_>,
+        period: usize,
+        width: usize,
+    ) {
+        let (step, steps) = (group.step, schedule.rates.len());
+        if step == steps {
+            return;
+        }
+        let frequent = |parts: &[Part<R>]| {
+            let recent: usize = parts.iter().flat_map(|part| &part.recent).sum();
+            let size: usize = parts.iter().map(Part::size).sum();
+            recent as f64 > FREQUENT * (size * period) as f64
+        };
+        let block = LONGEST_BLOCK.min((step / 4).max(SHORTEST_BLOCK)).min(schedule.constant_until[step] - step);
+        let mut parts = std::mem::take(&mut group.parts);
+        let mut walking = TOGETHER_STEPS;
+        let mut ready = Vec::new();
+        if step >= group.attempt && block >= SHORTEST_BLOCK && (parts.len() > 1 || frequent(&parts)) {
+            parts = Part::singles(parts);
+            let block = Block { schedule, first: step, steps: block };
+            let taken = self.confine(&mut parts, gram, block, period, width);
+            if taken.contains(&true) {
+                (group.wait, walking) = (SHORTEST_BLOCK, block.steps);
+            } else {
+                group.attempt = step + group.wait;
+                group.wait *= 2;
+            }
+            let (done, rest): (Vec<_>, Vec<_>) = parts.into_iter().zip(taken).partition(|(_, taken)| *taken);
+            ready = done.into_iter().map(|(part, _)| part).collect();
+            parts = rest.into_iter().map(|(part, _)| part).collect();
+        }
+        match (frequent(&parts), parts.len()) {
+            (true, 2..) => parts = vec![Part::join(&Part::singles(parts))],
+            (false, 1..) => {
+                parts = Part::singles(parts);
+                if ready.is_empty() {
+                    walking = ALONE_STEPS;
+                }
+            }
+            _ => {}
+        }
+        parts.iter_mut().for_each(|part| part.recent.fill(0));
+        ready.append(&mut parts);
+        group.parts = ready;
+        group.pause = steps.min(step + walking);
+    }
+
     /// Takes steps until `end`, or until the Gram matrix is wanted and not there.
-    fn walk(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, schedule: &Schedule<'_>, end: usize, width: usize) {
+    fn walk(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, schedule: &Schedule<'_>, end: usize, share: f64) {
         while part.step < end {
             if part.size() == 1 && self.stretch(part, schedule, end) {
                 continue;
             }
-            if !self.settle(part, gram, width) {
+            if !self.settle(part, gram, share) {
                 return;
             }
             let rate = R::of(schedule.rates[part.step]);
@@ -300,7 +377,7 @@ impl<R: Real> Problem<R> {
     fn finish(&self, group: Group<R>) -> Outcome {
         let all = MatRef::from_column_major_slice(&self.augmented, self.stride, self.count);
         let mut hidden = group.hidden;
-        let part = if group.parts.len() == 1 { &group.parts[0] } else { &Part::join(&group.parts) };
+        let part = &if group.parts.len() == 1 { group.parts } else { vec![Part::join(&Part::singles(group.parts))] }[0];
         let blocks =
             hidden.par_chunks_mut(BLOCK * self.weight_count).zip(part.readout_f64.par_chunks(BLOCK)).enumerate();
         blocks.for_each(|(block, (hidden, readout))| {

@@ -5,6 +5,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 /// f32 or f64.
 pub(super) trait Real:
     super::sweep::Kernels
+    + super::follow::Follow
     + Copy
     + Send
     + Sync
@@ -17,6 +18,9 @@ pub(super) trait Real:
     + std::ops::MulAssign
     + 'static
 {
+    /// Distance from 1 to the next larger number.
+    const EPSILON: f64;
+
     /// Rounds to the type.
     fn of(value: f64) -> Self;
     /// Exact.
@@ -28,6 +32,8 @@ pub(super) trait Real:
 macro_rules! real {
     ($type:ty) => {
         impl Real for $type {
+            const EPSILON: f64 = <$type>::EPSILON as f64;
+
             fn of(value: f64) -> Self {
                 value as $type
             }

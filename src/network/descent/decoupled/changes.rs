@@ -12,13 +12,13 @@ use crate::network::descent::sweep::{Change, ROWS};
 /// Columns per sample added to q, or samples to the force on the weights, after which it is formed again.
 pub(super) const REFRESH: usize = 10;
 /// Samples of one task of a product: a multiple of a tile's rows.
-const SAMPLES_PER_TASK: usize = 512;
+pub(super) const SAMPLES_PER_TASK: usize = 512;
 /// Bytes that a core's own cache keeps.
 const SECOND_LEVEL_CACHE: usize = 1 << 20;
 
 impl<R: Real> Problem<R> {
     /// Decides how the sign changes enter the forces, and prepares it; false if the Gram matrix is wanted and not there.
-    pub(super) fn settle(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, width: usize) -> bool {
+    pub(super) fn settle(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, share: f64) -> bool {
         let mut columns = 0;
         let mut changed = Vec::new();
         for neuron in 0..part.size() {
@@ -55,7 +55,7 @@ impl<R: Real> Problem<R> {
         part.regret = 0.0;
         if gram.is_none() && by_columns < by_products && self.count * self.count <= LARGEST {
             part.rent += by_products - by_columns;
-            if part.rent * width as f64 > self.gram_cost() * part.size() as f64 {
+            if part.rent * share > self.gram_cost() {
                 return false;
             }
         }
@@ -148,7 +148,7 @@ impl<R: Real> Problem<R> {
 
     /// Of some neurons, of which the forces on the weights are unknown for some, and not up to date by `owed` samples for
     /// the others.
-    fn products_cost(&self, neurons: usize, unknown: usize, owed: usize) -> f64 {
+    pub(super) fn products_cost(&self, neurons: usize, unknown: usize, owed: usize) -> f64 {
         let per_value = size_of::<R>() as f64 / 8.0;
         let passes = 1.0 + f64::from(u8::from(unknown > 0));
         let dense = (self.count * self.stride) as f64 * (0.15 * passes + 0.0225 * (neurons + unknown) as f64);
@@ -157,7 +157,7 @@ impl<R: Real> Problem<R> {
         (dense + (owed * self.stride) as f64 * per_sample) * per_value
     }
 
-    fn gram_cost(&self) -> f64 {
+    pub(super) fn gram_cost(&self) -> f64 {
         let per_value = size_of::<R>() as f64 / 8.0;
         (self.count * self.count) as f64 * per_value * (2.0 + 0.0125 * self.stride as f64)
     }
@@ -277,7 +277,7 @@ mod tests {
             let flips = [flip(&part)];
             part.sides[0] ^= 2;
             part.book(&flips, &problem.weights, 0.25, 0.0);
-            if !problem.settle(&mut part, None, 2) {
+            if !problem.settle(&mut part, None, 1.0) {
                 break;
             }
             steps += 1;
@@ -286,7 +286,7 @@ mod tests {
         }
         assert!(steps > 0, "not before anything was paid");
         let gram = Gram::new(&problem.augmented, problem.stride, problem.count);
-        assert!(problem.settle(&mut part, Some(&gram), 2));
+        assert!(problem.settle(&mut part, Some(&gram), 1.0));
         assert_eq!(part.changes[0].columns.len(), 1);
     }
 }

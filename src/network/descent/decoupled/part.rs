@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::changes::REFRESH;
+use super::near::Near;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::{Change, Flip, ROWS};
 
@@ -37,9 +38,8 @@ pub(super) struct Part<R> {
     pub reach: Vec<f64>,
     /// The next step.
     pub step: usize,
-    /// The neurons' terms of the losses, and their sign changes, since they were last collected.
+    /// The neurons' terms of the losses since they were last collected.
     pub losses: Vec<f64>,
-    pub flips: usize,
     /// The forces on the weights, per neuron, where they are known.
     pub on_weights: Vec<Option<OnWeights<R>>>,
     /// What a Gram matrix would have saved so far, and what products would have saved against it if the forces on the
@@ -49,6 +49,12 @@ pub(super) struct Part<R> {
     /// When to look next for a stretch without sign changes, and how long to wait if there is none.
     pub next_look: usize,
     pub patience: usize,
+    /// Where the neurons stand in their group.
+    pub places: Vec<usize>,
+    /// Sign changes of each neuron since they were last collected.
+    pub recent: Vec<usize>,
+    /// What a single neuron keeps from its last block with few samples.
+    pub near: Option<Near<R>>,
 }
 
 impl<R: Real> Part<R> {
@@ -67,12 +73,14 @@ impl<R: Real> Part<R> {
             reach: vec![0.0; count * size],
             step: 0,
             losses: Vec::new(),
-            flips: 0,
             on_weights: std::iter::repeat_with(|| None).take(size).collect(),
             rent: 0.0,
             regret: 0.0,
             next_look: 0,
             patience: 1,
+            places: (0..size).collect(),
+            recent: vec![0; size],
+            near: None,
         }
     }
 
@@ -112,6 +120,7 @@ impl<R: Real> Part<R> {
             self.reach[neuron * self.count + n] += change * reach;
             self.above[neuron] = if flip.above { self.above[neuron] + 1 } else { self.above[neuron] - 1 };
             let factor = R::of(self.readout_f64[neuron] * change) * weights[n];
+            self.recent[neuron] += 1;
             self.changes[neuron].columns.push((flip.sample, factor));
             if let Some(known) = &mut self.on_weights[neuron] {
                 known.owed.push((flip.sample, factor));
@@ -120,7 +129,6 @@ impl<R: Real> Part<R> {
                 }
             }
         }
-        self.flips += flips.len();
     }
 
     /// Each neuron for itself.
@@ -136,9 +144,34 @@ impl<R: Real> Part<R> {
             part.reach.copy_from_slice(&self.reach[self.columns(neuron)]);
             part.step = self.step;
             part.rent = self.rent / size as f64;
+            part.places[0] = self.places[neuron];
+            part.recent[0] = self.recent[neuron];
             part
         };
         (0..size).map(one).collect()
+    }
+
+    /// Each neuron of some parts for itself, in the order of their places.
+    pub fn singles(parts: Vec<Part<R>>) -> Vec<Part<R>> {
+        let alone = |part: Part<R>| if part.size() == 1 { vec![part] } else { part.split() };
+        let mut singles: Vec<Part<R>> = parts.into_iter().flat_map(alone).collect();
+        singles.sort_by_key(|part| part.places[0]);
+        singles
+    }
+
+    /// u, p, q of a sample of a single neuron.
+    pub fn values(&self, n: usize) -> [R; 3] {
+        [0, 1, 2].map(|value| self.state[position(1, 0, n) + value * ROWS])
+    }
+
+    /// Sets u, p, q of a sample of a single neuron.
+    pub fn set(&mut self, n: usize, values: [R; 3]) {
+        values.into_iter().enumerate().for_each(|(part, value)| self.state[position(1, 0, n) + part * ROWS] = value);
+    }
+
+    /// Notes that samples of a single neuron have changed side.
+    pub fn switch(&mut self, flips: &[Flip]) {
+        flips.iter().for_each(|flip| self.sides[flip.sample as usize / ROWS] ^= 1 << (flip.sample as usize % ROWS));
     }
 
     /// The reverse of `split`.
@@ -154,6 +187,8 @@ impl<R: Real> Part<R> {
             let columns = joint.columns(neuron);
             joint.reach[columns].copy_from_slice(&part.reach);
             joint.rent += part.rent;
+            joint.places[neuron] = part.places[0];
+            joint.recent[neuron] = part.recent[0];
         }
         joint.step = parts[0].step;
         joint
