@@ -251,10 +251,10 @@ impl<R: Real> Problem<R> {
         let mut parts = std::mem::take(&mut group.parts);
         let mut walking = TOGETHER_STEPS;
         let mut ready = Vec::new();
-        if step >= group.attempt && block >= SHORTEST_BLOCK && (parts.len() > 1 || frequent(&parts)) {
+        if gram.is_none() && step >= group.attempt && block >= SHORTEST_BLOCK && (parts.len() > 1 || frequent(&parts)) {
             parts = Part::singles(parts);
             let block = Block { schedule, first: step, steps: block };
-            let taken = self.confine(&mut parts, gram, block, period, width);
+            let taken = self.confine(&mut parts, block, period, width);
             if taken.contains(&true) {
                 (group.wait, walking) = (SHORTEST_BLOCK, block.steps);
             } else {

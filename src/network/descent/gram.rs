@@ -47,18 +47,6 @@ impl<R: Real> Gram<R> {
         Gram { count, values }
     }
 
-    /// ⟨x̃_n, x̃_k⟩, rows × columns.
-    pub fn entries(&self, rows: &[u32], columns: &[u32]) -> Vec<R> {
-        let places = rows.iter().map(|n| (*n as usize / ROWS * self.count, *n as usize % ROWS));
-        let places: Vec<usize> = places.map(|(tile, row)| tile * ROWS + row).collect();
-        let mut entries = Vec::with_capacity(rows.len() * columns.len());
-        for column in columns {
-            let values = &self.values[*column as usize * ROWS..];
-            entries.extend(places.iter().map(|place| values[*place]));
-        }
-        entries
-    }
-
     /// Tiles `first ..`, each `ROWS × count`.
     pub fn tiles_from(&self, first: usize) -> &[R] {
         &self.values[first * ROWS * self.count..]

@@ -8,7 +8,6 @@ use super::near::Near;
 use super::part::Part;
 use super::schedule::Schedule;
 use crate::network::descent::follow::{Followed, Pace};
-use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::{Flip, ROWS, Stretch};
 
@@ -80,13 +79,7 @@ pub(super) struct Way<R> {
 
 impl<R: Real> Problem<R> {
     /// Takes the steps of a block with the near samples.
-    pub(super) fn follow(
-        &self,
-        part: &Part<R>,
-        near: &mut Near<R>,
-        gram: Option<&Gram<R>>,
-        block: Block<'_>,
-    ) -> Way<R> {
+    pub(super) fn follow(&self, part: &Part<R>, near: &mut Near<R>, block: Block<'_>) -> Way<R> {
         let (a, slope, rate) = (part.readout_f64[0], self.slope.to_f64(), block.rate());
         let padded = near.stride;
         let mut followed = self.start(part, near);
@@ -106,7 +99,7 @@ impl<R: Real> Problem<R> {
         // Coefficients of E_j, and G times them: so the near samples have been moved by sign changes.
         let mut moved = [0, 1].map(|_| Vec::with_capacity(block.steps * padded));
         for step in 0..block.steps {
-            self.make_columns(near, &followed, &owed, gram);
+            self.make_columns(near, &followed, &owed);
             for (place, factor) in &owed {
                 followed.coefficients[2][*place as usize] += *factor;
             }
@@ -175,7 +168,7 @@ impl<R: Real> Problem<R> {
 
     /// Makes the columns that are owed and not there, and with them those of all samples as close to the boundary, which will
     /// be wanted soon: one by one they would cost more.
-    fn make_columns(&self, near: &mut Near<R>, followed: &Followed<R>, owed: &[(u32, R)], gram: Option<&Gram<R>>) {
+    fn make_columns(&self, near: &mut Near<R>, followed: &Followed<R>, owed: &[(u32, R)]) {
         let mut missing: Vec<u32> = owed.iter().map(|(place, _)| *place).collect();
         missing.retain(|place| near.column(*place).is_none());
         missing.sort_unstable();
@@ -193,7 +186,7 @@ impl<R: Real> Problem<R> {
         let mut places = missing;
         places.extend(&others[..more]);
         places.sort_unstable();
-        near.add_columns(&places, self, gram);
+        near.add_columns(&places, self);
     }
 
     /// The force of the samples that are not followed on those that have columns, at the start of a block; zero elsewhere.

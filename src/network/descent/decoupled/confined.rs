@@ -16,6 +16,10 @@
 //! as what is left of u_n(j), the value between those at the knots, is at least as far from zero as the nearer of them. The near
 //! samples give ‖δ_j‖² = ⟨e, Ge⟩ for its coefficients e, since G e_j is how far sign changes have moved them. If the test fails
 //! for some samples, the block is taken again with these among the near.
+//!
+//! Blocks are taken as long as there is no Gram matrix of all samples, when each step would be a product with the inputs. Where
+//! there is one they gain nothing (d = 1000, N = 2000: a third slower than by its columns), and gathering entries from it is
+//! what they would spend most of their time with.
 
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
@@ -26,7 +30,6 @@ use super::changes::{REFRESH, SAMPLES_PER_TASK};
 use super::near::Near;
 use super::part::Part;
 use crate::network::descent::follow::{Knot, Margin};
-use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::{Flip, ROWS, Stretch};
 
@@ -45,8 +48,6 @@ const LEAVE: f64 = 4.0;
 const SLIDING: f64 = 4.0;
 /// Bytes of columns that all neurons of a network may keep for their next blocks.
 const KEPT_BYTES: usize = 1 << 30;
-/// What blocks were measured to cost, over the count of their operations.
-const OVERHEAD: f64 = 3.0;
 /// What rounding can do to a test, many times over.
 pub(super) const SLACK: f64 = 64.0;
 
@@ -96,21 +97,14 @@ impl<R: Real> Ends<R> {
 impl<R: Real> Problem<R> {
     /// Takes a block with every neuron for which that seems to pay, and tells which parts (one neuron each) have come to its
     /// end. `period`: the steps during which the parts' recent sign changes were counted; `width`: that of the network.
-    pub(super) fn confine(
-        &self,
-        parts: &mut [Part<R>],
-        gram: Option<&Gram<R>>,
-        block: Block<'_>,
-        period: usize,
-        width: usize,
-    ) -> Vec<bool> {
+    pub(super) fn confine(&self, parts: &mut [Part<R>], block: Block<'_>, period: usize, width: usize) -> Vec<bool> {
         let kept = KEPT_BYTES / width;
         let mut taken = vec![false; parts.len()];
         let mut attempts: Vec<Attempt<'_, R>> = parts
             .par_iter_mut()
             .enumerate()
             .filter_map(|(index, part)| {
-                let near = self.choose(part, gram, block, period, kept)?;
+                let near = self.choose(part, block, period, kept)?;
                 Some(Attempt { index, part, near })
             })
             .collect();
@@ -119,14 +113,11 @@ impl<R: Real> Problem<R> {
                 break;
             }
             let ways = attempts.par_iter_mut();
-            let ways: Vec<Way<R>> =
-                ways.map(|attempt| self.follow(attempt.part, &mut attempt.near, gram, block)).collect();
+            let ways: Vec<Way<R>> = ways.map(|attempt| self.follow(attempt.part, &mut attempt.near, block)).collect();
             let ends = self.ends(&ways);
             let tried = attempts.into_par_iter().zip(ways).enumerate();
             let judged: Vec<Outcome<'_, R>> = tried
-                .map(|(neuron, (attempt, way))| {
-                    self.judge(attempt, way, |tile| ends.tile(neuron, tile), gram, block, kept)
-                })
+                .map(|(neuron, (attempt, way))| self.judge(attempt, way, |tile| ends.tile(neuron, tile), block, kept))
                 .collect();
             attempts = Vec::new();
             for outcome in judged {
@@ -146,7 +137,6 @@ impl<R: Real> Problem<R> {
         attempt: Attempt<'a, R>,
         way: Way<R>,
         ends: impl Fn(usize) -> Vec<[R; ROWS]>,
-        gram: Option<&Gram<R>>,
         block: Block<'_>,
         kept: usize,
     ) -> Outcome<'a, R> {
@@ -165,19 +155,12 @@ impl<R: Real> Problem<R> {
         if (near.samples.len() + crossing.len()) * MOST_NEAR > self.count {
             return Outcome::GivenUp;
         }
-        near.extend(&crossing, self, gram);
+        near.extend(&crossing, self);
         Outcome::Again(Attempt { index, part, near })
     }
 
     /// The samples that a neuron should follow, if a block seems to pay.
-    fn choose(
-        &self,
-        part: &mut Part<R>,
-        gram: Option<&Gram<R>>,
-        block: Block<'_>,
-        period: usize,
-        kept: usize,
-    ) -> Option<Near<R>> {
+    fn choose(&self, part: &mut Part<R>, block: Block<'_>, period: usize, kept: usize) -> Option<Near<R>> {
         let last = part.near.take();
         let flips = part.recent[0] as f64 / period as f64;
         if part.recent[0] == 0 {
@@ -216,30 +199,28 @@ impl<R: Real> Problem<R> {
         };
         let columns = count.min(wanting);
         let few = count * MOST_NEAR <= self.count && count * (near.owners.len() + columns) * size_of::<R>() <= kept;
-        if !few || !self.pays(count, columns, flips, gram.is_some(), block) {
+        if !few || !self.pays(count, columns, flips, block) {
             part.near = Some(near);
             return None;
         }
-        near.extend(&missing, self, gram);
+        near.extend(&missing, self);
         Some(near)
     }
 
     /// Whether a block costs less than its steps, by count; `columns`: those to be made.
-    fn pays(&self, near: usize, columns: usize, flips: f64, gram: bool, block: Block<'_>) -> bool {
+    fn pays(&self, near: usize, columns: usize, flips: f64, block: Block<'_>) -> bool {
         let [near, columns, steps] = [near, columns, block.steps].map(|count| count as f64);
         let (count, stride, bytes) = (self.count as f64, self.stride as f64, size_of::<R>() as f64);
         // Nanoseconds, roughly, as for the routes of single steps.
         let product = 0.0225 * bytes / 8.0;
-        let by_columns = flips * count * bytes * 0.02;
         // Neurons that change sides at most steps share their products.
         let by_products =
             if flips < 1.0 { flips * self.products_cost(1, 0, 1) } else { 1.5 * count * stride * product };
-        let step = if gram { by_columns.min(by_products) } else { by_products } + count * bytes * 0.2;
-        let entry = if gram { 1.5 } else { stride * product };
+        let step = by_products + count * bytes * 0.2;
+        let entry = stride * product;
         let vectors = block.knots().count() as f64 + 2.0;
         let ends = vectors * (count + near) * stride * product + near * stride * bytes * 0.02;
-        let block = ends + near * columns * entry + steps * near * bytes * (flips * 0.02 + 0.6);
-        OVERHEAD * block < steps * step
+        ends + near * columns * entry + steps * near * bytes * (flips * 0.02 + 0.6) < steps * step
     }
 
     /// What sign changes have added to u, p, q of all samples by the end of a block.
@@ -346,6 +327,7 @@ impl<R: Real> Problem<R> {
 mod tests {
     use super::*;
     use crate::network::descent::decoupled::schedule::Schedule;
+    use crate::network::descent::gram::Gram;
     use crate::network::{Initialisation, Neurons, Readout};
     use crate::problem::{Points, Slope, TrainingSet};
     use crate::random::{Streams, random_signs};
@@ -401,10 +383,10 @@ mod tests {
             for part in &parts {
                 let block = Block { schedule: &schedule, first: FIRST, steps: 37 };
                 let mut near = Near::none(COUNT, 0.0);
-                near.extend(&pending(part), &problem, None);
+                near.extend(&pending(part), &problem);
                 let mut tried = part.split();
-                for with_gram in [None, Some(&gram)].into_iter().cycle().take(COUNT) {
-                    let ways = [problem.follow(&tried[0], &mut near, with_gram, block)];
+                for _ in 0..COUNT {
+                    let ways = [problem.follow(&tried[0], &mut near, block)];
                     let ends = problem.ends(&ways);
                     let [way] = ways;
                     let crossing = problem.crossing(&tried[0], &near, &way, |tile| ends.tile(0, tile), block);
@@ -413,7 +395,7 @@ mod tests {
                         problem.accept(&mut tried[0], &near, way, |tile| ends.tile(0, tile), block);
                         break;
                     }
-                    near.extend(&crossing, &problem, with_gram);
+                    near.extend(&crossing, &problem);
                 }
                 let found = &tried[0];
                 assert_eq!(found.step, FIRST + 37, "in the end all samples are near");
@@ -451,8 +433,8 @@ mod tests {
                     for hidden in changing.iter().filter(|n| !pending(part).contains(n)).take(40) {
                         let mut near = Near::none(COUNT, 0.0);
                         let seen: Vec<u32> = changing.iter().copied().filter(|n| n != hidden).collect();
-                        near.extend(&[&seen[..], &pending(part)].concat(), &problem, Some(&gram));
-                        let mut ways = [problem.follow(part, &mut near, Some(&gram), block)];
+                        near.extend(&[&seen[..], &pending(part)].concat(), &problem);
+                        let mut ways = [problem.follow(part, &mut near, block)];
                         let ends = problem.ends(&ways);
                         let crossing = |way: &Way<f64>| {
                             problem.crossing(part, &near, way, |tile| ends.tile(0, tile), block).contains(hidden)
@@ -479,8 +461,7 @@ mod tests {
                 parts.iter_mut().for_each(|part| part.recent.fill(0));
             }
             let block = Block { schedule: &schedule, first: FIRST, steps: 32 };
-            // Without the Gram matrix, each step is a product.
-            let taken = problem.confine(&mut parts, None, block, FIRST, 6);
+            let taken = problem.confine(&mut parts, block, FIRST, 6);
             assert_eq!(taken.contains(&true), slides);
             for (part, taken) in parts.iter().zip(&taken) {
                 assert_eq!(part.step, if *taken { FIRST + 32 } else { FIRST });

@@ -3,7 +3,6 @@
 use faer::{MatMut, MatRef};
 
 use super::Problem;
-use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::ROWS;
 
@@ -56,7 +55,7 @@ impl<R: Real> Near<R> {
     }
 
     /// Takes in samples that are not there yet.
-    pub fn extend(&mut self, samples: &[u32], problem: &Problem<R>, gram: Option<&Gram<R>>) {
+    pub fn extend(&mut self, samples: &[u32], problem: &Problem<R>) {
         let before = self.samples.len();
         for sample in samples {
             self.places[*sample as usize] = self.samples.len() as u32;
@@ -75,7 +74,7 @@ impl<R: Real> Near<R> {
             return;
         }
         let owners: Vec<u32> = self.owners.iter().map(|place| self.samples[*place as usize]).collect();
-        let entries = problem.entries(gram, samples, &owners);
+        let entries = problem.entries(samples, &owners);
         for (column, entries) in self.columns.chunks_exact_mut(self.stride).zip(entries.chunks_exact(samples.len())) {
             column[before..self.samples.len()].copy_from_slice(entries);
         }
@@ -103,12 +102,12 @@ impl<R: Real> Near<R> {
     }
 
     /// Makes columns for samples (by place) that have none.
-    pub fn add_columns(&mut self, places: &[u32], problem: &Problem<R>, gram: Option<&Gram<R>>) {
+    pub fn add_columns(&mut self, places: &[u32], problem: &Problem<R>) {
         let sample = |place: &u32| self.samples[*place as usize];
         // What the samples have that own columns, these columns tell.
         let unknown: Vec<u32> = (0..self.samples.len() as u32).filter(|place| self.column(*place).is_none()).collect();
         let rows: Vec<u32> = unknown.iter().map(sample).collect();
-        let entries = problem.entries(gram, &rows, &places.iter().map(sample).collect::<Vec<_>>());
+        let entries = problem.entries(&rows, &places.iter().map(sample).collect::<Vec<_>>());
         let (stride, known) = (self.stride, self.owners.len());
         self.columns.resize(stride * (known + places.len()), R::default());
         let (old, new) = self.columns.split_at_mut(stride * known);
@@ -134,11 +133,8 @@ impl<R: Real> Near<R> {
 }
 
 impl<R: Real> Problem<R> {
-    /// ⟨x̃_n, x̃_k⟩, rows × columns: from the Gram matrix, or by a product.
-    fn entries(&self, gram: Option<&Gram<R>>, rows: &[u32], columns: &[u32]) -> Vec<R> {
-        if let Some(gram) = gram {
-            return gram.entries(rows, columns);
-        }
+    /// ⟨x̃_n, x̃_k⟩, rows × columns.
+    fn entries(&self, rows: &[u32], columns: &[u32]) -> Vec<R> {
         // The fewer side by side: the inputs of the others are then read as they lie, and not rearranged.
         let (fewer, more) = if rows.len() <= columns.len() { (rows, columns) } else { (columns, rows) };
         let inputs = |sample: u32| &self.augmented[sample as usize * self.stride..][..self.stride];
