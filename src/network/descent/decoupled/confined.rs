@@ -141,6 +141,10 @@ impl<R: Real> Problem<R> {
         kept: usize,
     ) -> Outcome<'a, R> {
         let Attempt { index, part, mut near } = attempt;
+        let columns = part.changes[0].columns.len() + way.flips.iter().map(Vec::len).sum::<usize>();
+        if part.age[0] + columns > REFRESH * self.count {
+            return Outcome::GivenUp;
+        }
         let crossing = self.crossing(part, &near, &way, &ends, block);
         near.deviation = way.deviation;
         near.slid = near.owners.len();
@@ -166,7 +170,8 @@ impl<R: Real> Problem<R> {
         if part.recent[0] == 0 {
             return None;
         }
-        if part.age[0] > REFRESH * self.count {
+        // Twice as many sign changes as lately will do, or the block is given up.
+        if part.age[0] + 2 * (flips * block.steps as f64) as usize > REFRESH * self.count {
             self.form_anew(part, &[0]);
         }
         let deviation = last.as_ref().map_or(0.0, |near| near.deviation);
