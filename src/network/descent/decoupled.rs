@@ -374,10 +374,13 @@ impl<R: Real> Problem<R> {
     }
 
     /// The trained weights of a group.
-    fn finish(&self, group: Group<R>) -> Outcome {
+    fn finish(&self, mut group: Group<R>) -> Outcome {
         let all = MatRef::from_column_major_slice(&self.augmented, self.stride, self.count);
         let mut hidden = group.hidden;
-        let part = &if group.parts.len() == 1 { group.parts } else { vec![Part::join(&Part::singles(group.parts))] }[0];
+        let part = match group.parts.len() {
+            1 => group.parts.swap_remove(0),
+            _ => Part::join(&Part::singles(group.parts)),
+        };
         let blocks =
             hidden.par_chunks_mut(BLOCK * self.weight_count).zip(part.readout_f64.par_chunks(BLOCK)).enumerate();
         blocks.for_each(|(block, (hidden, readout))| {

@@ -1,7 +1,7 @@
 //! The inner loop of a block of steps in which a neuron follows few samples only ([`confined`](super::decoupled)),
 //! compiled for several instruction sets and chosen at run time.
 
-use super::sweep::{Flip, ROWS};
+use super::sweep::{Flip, ROWS, note_flips};
 
 /// The samples that a neuron follows during a block, padded to whole tiles with samples that never move.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub(super) struct Margin<R> {
 macro_rules! kernel {
     ($type:ident, $module:ident) => {
         mod $module {
-            use super::{Flip, Followed, Knot, Margin, Pace, ROWS};
+            use super::{Flip, Followed, Knot, Margin, Pace, ROWS, note_flips};
 
             type R = $type;
 
@@ -86,18 +86,7 @@ macro_rules! kernel {
                         u[r] = moved;
                     }
                     if changed.leading_zeros() == 0 {
-                        let mut now = 0;
-                        for r in 0..ROWS {
-                            now |= u64::from(u[r] >= 0.0) << r;
-                        }
-                        let mut differing = now ^ *side;
-                        while differing != 0 {
-                            let row = differing.trailing_zeros();
-                            let sample = (tile * ROWS) as u32 + row;
-                            flips.push(Flip { neuron: 0, sample, above: now >> row & 1 == 1 });
-                            differing &= differing - 1;
-                        }
-                        *side = now;
+                        note_flips(u, side, 0, (tile * ROWS) as u32, flips);
                     }
                 }
                 output.iter().sum()
@@ -116,11 +105,7 @@ macro_rules! kernel {
             #[inline(always)]
             pub fn uncertain(state: &[[R; ROWS]; 3], lengths: &[R; ROWS], knots: &[Knot<R>], margin: Margin<R>) -> u64 {
                 let [u, p, q] = state;
-                let (mut closest, mut largest) = ([0.0; ROWS], [0.0; ROWS]);
-                for r in 0..ROWS {
-                    closest[r] = u[r].abs();
-                    largest[r] = 0.0;
-                }
+                let (mut closest, mut largest) = (u.map(R::abs), [0.0; ROWS]);
                 for Knot { s, c, added } in knots {
                     for r in 0..ROWS {
                         let (by_p, by_q) = (s * p[r], c * q[r]);

@@ -93,10 +93,33 @@ pub(super) struct Stretch<R> {
     pub b: R,
 }
 
+/// Appends the samples of a tile, of which `first` is the first, that are no longer on the side noted, and notes the new ones.
+/// Inlined, so that it is compiled for the instruction set of whoever calls it.
+#[inline(always)]
+pub(super) fn note_flips<R: PartialOrd + Default>(
+    u: &[R; ROWS],
+    side: &mut u64,
+    neuron: u32,
+    first: u32,
+    flips: &mut Vec<Flip>,
+) {
+    let mut now = 0;
+    for (row, u) in u.iter().enumerate() {
+        now |= u64::from(*u >= R::default()) << row;
+    }
+    let mut differing = now ^ *side;
+    while differing != 0 {
+        let row = differing.trailing_zeros();
+        flips.push(Flip { neuron, sample: first + row, above: now >> row & 1 == 1 });
+        differing &= differing - 1;
+    }
+    *side = now;
+}
+
 macro_rules! kernels {
     ($type:ident, $module:ident) => {
         mod $module {
-            use super::{CACHED_BYTES, Flip, ROWS, Stretch, Sweep};
+            use super::{CACHED_BYTES, Flip, ROWS, Stretch, Sweep, note_flips};
 
             type R = $type;
 
@@ -168,18 +191,7 @@ macro_rules! kernels {
                             u[r] = moved;
                         }
                         if changed.leading_zeros() == 0 {
-                            let mut now = 0;
-                            for r in 0..ROWS {
-                                now |= u64::from(u[r] >= 0.0) << r;
-                            }
-                            let mut differing = now ^ *side;
-                            while differing != 0 {
-                                let row = differing.trailing_zeros();
-                                let sample = (task.first + tile * ROWS) as u32 + row;
-                                flips.push(Flip { neuron: neuron as u32, sample, above: now >> row & 1 == 1 });
-                                differing &= differing - 1;
-                            }
-                            *side = now;
+                            note_flips(u, side, neuron as u32, (task.first + tile * ROWS) as u32, flips);
                         }
                     }
                     for r in 0..ROWS {

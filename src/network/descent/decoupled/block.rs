@@ -166,8 +166,8 @@ impl<R: Real> Problem<R> {
         followed
     }
 
-    /// Makes the columns that are owed and not there, and with them those of all samples as close to the boundary, which will
-    /// be wanted soon: one by one they would cost more.
+    /// Makes the columns that are owed and not there, and if these are few, with them those of the samples nearest to the boundary,
+    /// which will be wanted soon: one by one they would cost more.
     fn make_columns(&self, near: &mut Near<R>, followed: &Followed<R>, owed: &[(u32, R)]) {
         let mut missing: Vec<u32> = owed.iter().map(|(place, _)| *place).collect();
         missing.retain(|place| near.column(*place).is_none());

@@ -83,10 +83,7 @@ impl<R: Real> Problem<R> {
         // Neurons side by side: the inputs are then read as they lie, while a product with the inputs on its left would
         // rearrange them each time.
         let known = forces.len();
-        let mut side_by_side = vec![R::default(); known * self.stride];
-        for (neuron, force) in forces.iter().enumerate() {
-            side_by_side.iter_mut().skip(neuron).step_by(known).zip(*force).for_each(|(to, value)| *to = *value);
-        }
+        let side_by_side = transposed(forces.iter().copied(), known, self.stride);
         let forces = MatRef::from_column_major_slice(&side_by_side, known, self.stride);
         let size = part.size();
         // Each task takes some samples of all neurons, so that the inputs are read once.
@@ -187,6 +184,20 @@ pub(super) fn preactivations<R: Real>(augmented: &[R], stride: usize, weights: &
     let weights = MatRef::from_column_major_slice(weights, stride, columns);
     R::multiply(MatMut::from_column_major_slice_mut(&mut u, count, columns), false, all.transpose(), weights);
     u
+}
+
+/// `count` columns of `len` values, written row by row.
+pub(super) fn transposed<'a, R: Real>(columns: impl Iterator<Item = &'a [R]>, count: usize, len: usize) -> Vec<R> {
+    // A few columns at a time, as many as the first-level cache can read and write side by side.
+    const AT_ONCE: usize = 16;
+    let columns: Vec<&[R]> = columns.collect();
+    let mut values = vec![R::default(); count * len];
+    for (block, columns) in columns.chunks(AT_ONCE).enumerate() {
+        for (row, values) in values.chunks_exact_mut(count).enumerate() {
+            values[block * AT_ONCE..].iter_mut().zip(columns).for_each(|(value, column)| *value = column[row]);
+        }
+    }
+    values
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@
 //!
 //! as what is left of u_n(j), the value between those at the knots, is at least as far from zero as the nearer of them. The near
 //! samples give ‖δ_j‖² = ⟨e, Ge⟩ for its coefficients e, since G e_j is how far sign changes have moved them. If the test fails
-//! for some samples, the block is taken again with these among the near.
+//! for some samples, the block is taken again with these among the near. It allows for rounding by 64ε of the sizes of its terms, which is
+//! not proved to suffice: a sample that it lets pass wrongly comes within rounding of its boundary. (R5 does not rest on it.)
 //!
 //! Blocks are taken as long as there is no Gram matrix of all samples, when each step would be a product with the inputs. Where
 //! there is one they gain nothing (d = 1000, N = 2000: a third slower than by its columns), and gathering entries from it is
@@ -60,7 +61,7 @@ struct Attempt<'a, R> {
 }
 
 /// What has become of an attempt.
-enum Outcome<'a, R> {
+enum Verdict<'a, R> {
     Taken(usize),
     /// With more samples.
     Again(Attempt<'a, R>),
@@ -116,15 +117,15 @@ impl<R: Real> Problem<R> {
             let ways: Vec<Way<R>> = ways.map(|attempt| self.follow(attempt.part, &mut attempt.near, block)).collect();
             let ends = self.ends(&ways);
             let tried = attempts.into_par_iter().zip(ways).enumerate();
-            let judged: Vec<Outcome<'_, R>> = tried
+            let judged: Vec<Verdict<'_, R>> = tried
                 .map(|(neuron, (attempt, way))| self.judge(attempt, way, |tile| ends.tile(neuron, tile), block, kept))
                 .collect();
             attempts = Vec::new();
             for outcome in judged {
                 match outcome {
-                    Outcome::Taken(index) => taken[index] = true,
-                    Outcome::Again(attempt) => attempts.push(attempt),
-                    Outcome::GivenUp => {}
+                    Verdict::Taken(index) => taken[index] = true,
+                    Verdict::Again(attempt) => attempts.push(attempt),
+                    Verdict::GivenUp => {}
                 }
             }
         }
@@ -139,11 +140,11 @@ impl<R: Real> Problem<R> {
         ends: impl Fn(usize) -> Vec<[R; ROWS]>,
         block: Block<'_>,
         kept: usize,
-    ) -> Outcome<'a, R> {
+    ) -> Verdict<'a, R> {
         let Attempt { index, part, mut near } = attempt;
         let columns = part.changes[0].columns.len() + way.flips.iter().map(Vec::len).sum::<usize>();
         if part.age[0] + columns > REFRESH * self.count {
-            return Outcome::GivenUp;
+            return Verdict::GivenUp;
         }
         let crossing = self.crossing(part, &near, &way, &ends, block);
         near.deviation = way.deviation;
@@ -154,13 +155,13 @@ impl<R: Real> Problem<R> {
                 near.forget();
             }
             part.near = Some(near);
-            return Outcome::Taken(index);
+            return Verdict::Taken(index);
         }
         if (near.samples.len() + crossing.len()) * MOST_NEAR > self.count {
-            return Outcome::GivenUp;
+            return Verdict::GivenUp;
         }
         near.extend(&crossing, self);
-        Outcome::Again(Attempt { index, part, near })
+        Verdict::Again(Attempt { index, part, near })
     }
 
     /// The samples that a neuron should follow, if a block seems to pay.
@@ -413,15 +414,16 @@ mod tests {
                 let error = found.state.iter().zip(&expected.state).fold(0.0_f64, |m, (a, b)| m.max((a - b).abs()));
                 assert!(error <= (37 * COUNT) as f64 * f64::EPSILON * largest, "{error:e} of {largest:e}");
                 let losses = found.losses.iter().rev().zip(expected.losses.iter().rev()).take(37);
-                losses.for_each(|(a, b)| assert!((a - b).abs() <= 1e-11 * (1.0 + b.abs()), "{a} {b}"));
+                // Means of φ(u) times the readout.
+                let bound = part.readout_f64[0].abs() * (37 * COUNT) as f64 * f64::EPSILON * largest;
+                losses.for_each(|(a, b)| assert!((a - b).abs() <= bound, "{a} {b}"));
                 taken += usize::from(near.samples.len() < COUNT / 2);
             }
         }
         assert!(taken >= 6 && flips > 100, "{taken} of 18 with few samples, {flips} sign changes");
     }
 
-    /// Near samples that are too few: whoever changes side unseen must be found. Without the deviation, or without the values at
-    /// knots, the test would miss some.
+    /// Near samples that are too few: whoever changes side unseen must be found. Without the deviation the test would miss some.
     #[test]
     fn samples_that_cross_unseen_are_found() {
         let rates = [0.7; STEPS];

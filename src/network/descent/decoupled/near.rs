@@ -3,6 +3,7 @@
 use faer::{MatMut, MatRef};
 
 use super::Problem;
+use super::changes::transposed;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::ROWS;
 
@@ -11,7 +12,8 @@ const ROOM: usize = 4;
 /// No place.
 const NONE: u32 = u32::MAX;
 
-/// Some samples, in the order in which they were chosen, with columns of the Gram matrix for those that have changed side.
+/// Some samples, in the order in which they were chosen, with columns of the Gram matrix for those that have changed side or
+/// are likely to.
 pub(super) struct Near<R> {
     pub samples: Vec<u32>,
     /// Where a sample of the problem stands among them.
@@ -152,18 +154,4 @@ impl<R: Real> Problem<R> {
         }
         transposed(entries.chunks_exact(columns.len()), rows.len(), columns.len())
     }
-}
-
-/// `count` columns of `len` values, written row by row.
-fn transposed<'a, R: Real>(columns: impl Iterator<Item = &'a [R]>, count: usize, len: usize) -> Vec<R> {
-    // A few columns at a time, as many as the first-level cache can read and write side by side.
-    const AT_ONCE: usize = 16;
-    let columns: Vec<&[R]> = columns.collect();
-    let mut values = vec![R::default(); count * len];
-    for (block, columns) in columns.chunks(AT_ONCE).enumerate() {
-        for (row, values) in values.chunks_exact_mut(count).enumerate() {
-            values[block * AT_ONCE..].iter_mut().zip(columns).for_each(|(value, column)| *value = column[row]);
-        }
-    }
-    values
 }
