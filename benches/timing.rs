@@ -18,6 +18,7 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput
 use perturbation_learning::Result;
 use perturbation_learning::data::{DataSet, Synthetic, mnist, synthetic};
 use perturbation_learning::loss::StandardLoss;
+use perturbation_learning::memory::HugePages;
 use perturbation_learning::network::{
     Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, empirical_ntk, guarded_perturbations,
     input_gradients, outputs,
@@ -25,6 +26,9 @@ use perturbation_learning::network::{
 use perturbation_learning::problem::{Scenario, Slope, TrainingSet};
 use perturbation_learning::random::{Streams, random_signs};
 use perturbation_learning::theory::{Kernel, SquaredLossFlow, gram, perturbed_points};
+
+#[global_allocator]
+static ALLOCATOR: HugePages = HugePages;
 
 /// Everything a tenth as large or less.
 fn quick() -> bool {

@@ -7,7 +7,8 @@
 //! - [`data`]: embedded images, IDX directories, the user's arrays, synthetic sets;
 //! - [`stats`]: exact tails, intervals, rates, the error budget of the test suite;
 //! - [`experiment`]: the only floor where theory and network meet;
-//! - [`report`]: tables, JSON documents, the record of a run.
+//! - [`report`]: tables, JSON documents, the record of a run;
+//! - [`memory`]: an allocator for programs whose arrays are large.
 //!
 //! Theory and network never import each other, so that their agreement is evidence (`tests/tidy.rs` keeps it so).
 
@@ -16,6 +17,7 @@ pub mod error;
 pub mod experiment;
 mod linalg;
 pub mod loss;
+pub mod memory;
 pub mod network;
 pub mod problem;
 pub mod random;

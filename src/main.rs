@@ -4,6 +4,11 @@ mod cli;
 
 use std::process::ExitCode;
 
+use perturbation_learning::memory::HugePages;
+
+#[global_allocator]
+static ALLOCATOR: HugePages = HugePages;
+
 fn main() -> ExitCode {
     cli::main()
 }

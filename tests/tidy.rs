@@ -289,17 +289,27 @@ fn nothing_names_a_machine() {
     check(&sources(&everywhere), no_machine_paths, &bad, &good);
 }
 
-/// The compiler forbids it in the library; this covers programs, tests and benches as well.
+/// The one file that says why it needs it.
+const NEEDED: &str = "src/memory.rs";
+
+/// Also where the compiler would let itself be asked to allow it.
 fn nothing_unsafe(source: &Source) -> Vec<String> {
+    if source.path == NEEDED {
+        return Vec::new();
+    }
     let lines = source.text.lines().map(without_comment).enumerate();
-    let found = lines.filter(|(_, line)| has_word(line, concat!("un", "safe")));
+    let words = [concat!("un", "safe"), concat!("un", "safe_code")];
+    let found = lines.filter(|(_, line)| words.iter().any(|word| has_word(line, word)));
     found.map(|(index, _)| complain(source, index + 1, "not safe")).collect()
 }
 
 #[test]
 fn nothing_is_unsafe() {
-    let bad = [Source::new("src/a.rs", concat!("un", "safe { read() }"))];
-    let good = [Source::new("src/a.rs", concat!("#![forbid(un", "safe_code)] // no un", "safe code"))];
+    let bad = [
+        Source::new("src/a.rs", concat!("un", "safe { read() }")),
+        Source::new("src/a.rs", concat!("#![allow(un", "safe_code)]")),
+    ];
+    let good = [Source::new("src/a.rs", concat!("// no un", "safe code"))];
     check(&rust(&["src", "tests", "benches"]), nothing_unsafe, &bad, &good);
 }
 

@@ -42,7 +42,7 @@ use crate::problem::{Slope, TrainingSet};
 use block::Block;
 use changes::{forces_of, preactivations};
 use confined::{FIRST_BLOCK, LONGEST_BLOCK, SHORTEST_BLOCK};
-use part::Part;
+use part::{Neuron, Part};
 use schedule::Schedule;
 
 /// Steps between two decisions whether neurons walk together or alone.
@@ -185,7 +185,6 @@ impl<R: Real> Problem<R> {
         let (mut hidden, mut readout) = (vec![0.0; self.weight_count * size], vec![0.0; size]);
         neurons.fill(first, &mut hidden, &mut readout);
         let hidden: Vec<R> = hidden.iter().map(|w| R::of(*w)).collect();
-        let mut part = Part::new(self.count, &readout);
         let blocks: Vec<Vec<R>> = hidden
             .par_chunks(BLOCK * self.weight_count)
             .map(|weights| match &self.subspace {
@@ -193,9 +192,9 @@ impl<R: Real> Problem<R> {
                 None => preactivations(&self.augmented, self.stride, weights),
             })
             .collect();
-        for (neuron, u) in blocks.iter().flat_map(|block| block.chunks_exact(self.count)).enumerate() {
-            part.start(neuron, u, self.slope.to_f64(), schedule.reach[0]);
-        }
+        let u = blocks.iter().flat_map(|block| block.chunks_exact(self.count));
+        let starting: Vec<(f64, &[R])> = readout.iter().copied().zip(u).collect();
+        let mut part = Part::start(&starting, self.slope.to_f64(), schedule.reach[0]);
         self.form_anew(&mut part, &(0..size).collect::<Vec<_>>());
         let losses = vec![0.0; schedule.rates.len()];
         let pause = TOGETHER_STEPS.min(losses.len());
@@ -243,7 +242,7 @@ impl<R: Real> Problem<R> {
             return;
         }
         let frequent = |parts: &[Part<R>]| {
-            let recent: usize = parts.iter().flat_map(|part| &part.recent).sum();
+            let recent: usize = parts.iter().flat_map(|part| &part.neurons).map(|neuron| neuron.recent).sum();
             let size: usize = parts.iter().map(Part::size).sum();
             recent as f64 > FREQUENT * (size * period) as f64
         };
@@ -266,7 +265,7 @@ impl<R: Real> Problem<R> {
             parts = rest.into_iter().map(|(part, _)| part).collect();
         }
         match (frequent(&parts), parts.len()) {
-            (true, 2..) => parts = vec![Part::join(&Part::singles(parts))],
+            (true, 2..) => parts = vec![Part::join(Part::singles(parts))],
             (false, 1..) => {
                 parts = Part::singles(parts);
                 if ready.is_empty() {
@@ -275,7 +274,7 @@ impl<R: Real> Problem<R> {
             }
             _ => {}
         }
-        parts.iter_mut().for_each(|part| part.recent.fill(0));
+        parts.iter_mut().flat_map(|part| &mut part.neurons).for_each(|neuron| neuron.recent = 0);
         ready.append(&mut parts);
         group.parts = ready;
         group.pause = steps.min(step + walking);
@@ -359,7 +358,7 @@ impl<R: Real> Problem<R> {
             if R::stays(&part.state, s, c) {
                 let stretch = Stretch { s, c, d: R::of(d), b: R::of(b) };
                 let sums = R::leap(&mut part.state, &self.weights, self.slope, stretch).map(R::to_f64);
-                let a = part.readout_f64[0];
+                let a = part.neurons[0].readout;
                 let loss = |k: &Stretch<f64>| a * (sums[0] + rate * (k.s * sums[1] + k.c * sums[2]));
                 part.losses.extend(schedule.stretches[..steps].iter().map(loss));
                 part.step += steps;
@@ -374,29 +373,25 @@ impl<R: Real> Problem<R> {
     }
 
     /// The trained weights of a group.
-    fn finish(&self, mut group: Group<R>) -> Outcome {
+    fn finish(&self, group: Group<R>) -> Outcome {
         let all = MatRef::from_column_major_slice(&self.augmented, self.stride, self.count);
         let mut hidden = group.hidden;
-        let part = match group.parts.len() {
-            1 => group.parts.swap_remove(0),
-            _ => Part::join(&Part::singles(group.parts)),
-        };
-        let blocks =
-            hidden.par_chunks_mut(BLOCK * self.weight_count).zip(part.readout_f64.par_chunks(BLOCK)).enumerate();
-        blocks.for_each(|(block, (hidden, readout))| {
-            let mut impulses = Vec::with_capacity(self.count * readout.len());
-            for (offset, a) in readout.iter().enumerate() {
-                let reach = &part.reach[part.columns(block * BLOCK + offset)];
+        let mut neurons: Vec<&Neuron<R>> = group.parts.iter().flat_map(|part| &part.neurons).collect();
+        neurons.sort_by_key(|neuron| neuron.place);
+        let blocks = hidden.par_chunks_mut(BLOCK * self.weight_count).zip(neurons.par_chunks(BLOCK));
+        blocks.for_each(|(hidden, neurons)| {
+            let mut impulses = Vec::with_capacity(self.count * neurons.len());
+            for Neuron { readout: a, reach, .. } in neurons {
                 impulses.extend(reach.iter().zip(&self.weights).map(|(c, weight)| R::of(a * weight.to_f64() * c)));
             }
-            let impulses = MatRef::from_column_major_slice(&impulses, self.count, readout.len());
+            let impulses = MatRef::from_column_major_slice(&impulses, self.count, neurons.len());
             if let Some(subspace) = &self.subspace {
-                let mut movements = vec![R::default(); self.stride * readout.len()];
-                let target = MatMut::from_column_major_slice_mut(&mut movements, self.stride, readout.len());
+                let mut movements = vec![R::default(); self.stride * neurons.len()];
+                let target = MatMut::from_column_major_slice_mut(&mut movements, self.stride, neurons.len());
                 R::multiply(target, false, all, impulses);
                 subspace.add(hidden, &movements);
             } else {
-                let target = MatMut::from_column_major_slice_mut(hidden, self.stride, readout.len());
+                let target = MatMut::from_column_major_slice_mut(hidden, self.stride, neurons.len());
                 R::multiply(target, true, all, impulses);
             }
         });

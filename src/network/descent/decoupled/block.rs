@@ -80,7 +80,7 @@ pub(super) struct Way<R> {
 impl<R: Real> Problem<R> {
     /// Takes the steps of a block with the near samples.
     pub(super) fn follow(&self, part: &Part<R>, near: &mut Near<R>, block: Block<'_>) -> Way<R> {
-        let (a, slope, rate) = (part.readout_f64[0], self.slope.to_f64(), block.rate());
+        let (a, slope, rate) = (part.neurons[0].readout, self.slope.to_f64(), block.rate());
         let padded = near.stride;
         let mut followed = self.start(part, near);
         // What is still to be added: the sign changes of the last step before the block.

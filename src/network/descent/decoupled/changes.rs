@@ -24,9 +24,9 @@ impl<R: Real> Problem<R> {
         for neuron in 0..part.size() {
             let added = part.changes[neuron].columns.len();
             if added > 0 && part.changes[neuron].restart.is_none() {
-                let fewest = part.above[neuron].min(self.count - part.above[neuron]);
-                part.age[neuron] += added;
-                if fewest < added || part.age[neuron] > REFRESH * self.count {
+                let fewest = part.neurons[neuron].above.min(self.count - part.neurons[neuron].above);
+                part.neurons[neuron].age += added;
+                if fewest < added || part.neurons[neuron].age > REFRESH * self.count {
                     self.start_again(part, neuron);
                 }
             }
@@ -38,9 +38,12 @@ impl<R: Real> Problem<R> {
         if columns == 0 {
             return true;
         }
-        let unknown = changed.iter().filter(|neuron| part.on_weights[**neuron].is_none()).count();
-        let owed =
-            changed.iter().filter_map(|neuron| part.on_weights[*neuron].as_ref()).map(|force| force.owed.len()).sum();
+        let unknown = changed.iter().filter(|neuron| part.neurons[**neuron].on_weights.is_none()).count();
+        let owed = changed
+            .iter()
+            .filter_map(|neuron| part.neurons[*neuron].on_weights.as_ref())
+            .map(|force| force.owed.len())
+            .sum();
         let by_columns = self.columns_cost(columns);
         let by_products = self.products_cost(changed.len(), unknown, owed);
         if gram.is_some() && by_columns <= by_products {
@@ -65,21 +68,24 @@ impl<R: Real> Problem<R> {
 
     /// Describes a neuron's forces by columns against all samples above, or none.
     fn start_again(&self, part: &mut Part<R>, neuron: usize) {
-        let mostly_above = 2 * part.above[neuron] > self.count;
-        let (a, slope) = (part.readout_f64[neuron], self.slope.to_f64());
+        let mostly_above = 2 * part.neurons[neuron].above > self.count;
+        let (a, slope) = (part.neurons[neuron].readout, self.slope.to_f64());
         let factor = if mostly_above { slope - 1.0 } else { 1.0 - slope };
         let columns = (0..self.count).filter(|n| part.is_above(neuron, *n) != mostly_above);
         let columns = columns.map(|n| (n as u32, R::of(a * factor) * self.weights[n])).collect();
         part.changes[neuron] = Change { restart: Some(R::of(if mostly_above { a } else { a * slope })), columns };
-        part.age[neuron] = 0;
+        part.neurons[neuron].age = 0;
     }
 
     /// Forms the forces of some neurons by products with the inputs: those on the weights, X̃ c, by a dense product or, where
     /// they are known, from the samples that have changed side since; and from them X̃ᵀ(X̃ c).
     pub(super) fn form_anew(&self, part: &mut Part<R>, neurons: &[usize]) {
         self.form_on_weights(part, neurons);
-        let forces: Vec<&[R]> =
-            neurons.iter().filter_map(|neuron| part.on_weights[*neuron].as_ref()).map(|f| &f.force[..]).collect();
+        let forces: Vec<&[R]> = neurons
+            .iter()
+            .filter_map(|neuron| part.neurons[*neuron].on_weights.as_ref())
+            .map(|f| &f.force[..])
+            .collect();
         // Neurons side by side: the inputs are then read as they lie, while a product with the inputs on its left would
         // rearrange them each time.
         let known = forces.len();
@@ -103,7 +109,7 @@ impl<R: Real> Problem<R> {
         });
         for &neuron in neurons {
             // What was added to the force on the weights is in q as well.
-            part.age[neuron] = part.on_weights[neuron].as_ref().map_or(0, |force| force.paid);
+            part.neurons[neuron].age = part.neurons[neuron].on_weights.as_ref().map_or(0, |force| force.paid);
             part.changes[neuron].columns.clear();
             part.changes[neuron].restart = None;
         }
@@ -111,13 +117,14 @@ impl<R: Real> Problem<R> {
 
     /// Makes known the forces of some neurons on their weights, with nothing owed.
     fn form_on_weights(&self, part: &mut Part<R>, neurons: &[usize]) {
-        let unknown: Vec<usize> = neurons.iter().copied().filter(|neuron| part.on_weights[*neuron].is_none()).collect();
+        let unknown: Vec<usize> =
+            neurons.iter().copied().filter(|neuron| part.neurons[*neuron].on_weights.is_none()).collect();
         let formed: Vec<Vec<R>> = unknown
             .par_chunks(BLOCK)
             .map(|neurons| {
                 let mut coefficients = Vec::with_capacity(self.count * neurons.len());
                 for &neuron in neurons {
-                    let a = part.readout_f64[neuron];
+                    let a = part.neurons[neuron].readout;
                     let (above, below) = (R::of(a), R::of(a * self.slope.to_f64()));
                     coefficients.extend(
                         (0..self.count).map(|n| self.weights[n] * if part.is_above(neuron, n) { above } else { below }),
@@ -127,13 +134,15 @@ impl<R: Real> Problem<R> {
             })
             .collect();
         for (force, neuron) in formed.iter().flat_map(|block| block.chunks_exact(self.stride)).zip(unknown) {
-            part.on_weights[neuron] = Some(OnWeights { force: force.to_vec(), owed: Vec::new(), paid: 0 });
+            part.neurons[neuron].on_weights = Some(OnWeights { force: force.to_vec(), owed: Vec::new(), paid: 0 });
         }
-        part.on_weights.par_iter_mut().flatten().for_each(|OnWeights { force, owed, paid }| {
-            *paid += owed.len();
-            R::add_samples(force, &self.augmented, owed);
-            owed.clear();
-        });
+        part.neurons.par_iter_mut().filter_map(|neuron| neuron.on_weights.as_mut()).for_each(
+            |OnWeights { force, owed, paid }| {
+                *paid += owed.len();
+                R::add_samples(force, &self.augmented, owed);
+                owed.clear();
+            },
+        );
     }
 
     /// Nanoseconds on one core, roughly: what choices between routes are made by.
@@ -213,11 +222,8 @@ mod tests {
         let labels = (0..count).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
         let train = TrainingSet::new(Points::from_rows("x", count, dim, values).unwrap(), labels).unwrap();
         let problem = Problem::new(&train, Slope::new(0.25).unwrap(), 0.0);
-        let mut part = Part::new(count, &[0.5, -2.0]);
-        for neuron in 0..2 {
-            let u: Vec<f64> = (0..count).map(|n| ((n * (neuron + 3)) as f64).cos()).collect();
-            part.start(neuron, &u, 0.25, 1.0);
-        }
+        let u = [3, 4].map(|factor| (0..count).map(|n| ((n * factor) as f64).cos()).collect::<Vec<f64>>());
+        let mut part = Part::start(&[(0.5, &u[0]), (-2.0, &u[1])], 0.25, 1.0);
         problem.form_anew(&mut part, &[0, 1]);
         (problem, part)
     }
@@ -250,32 +256,32 @@ mod tests {
             })
             .to_vec();
         let changed = || {
-            let mut part = part.split();
-            let mut part = Part::join(&std::mem::take(&mut part));
-            assert!(part.on_weights.iter().all(Option::is_none));
+            let mut part = Part::join(part.clone().split());
+            part.neurons.iter_mut().for_each(|neuron| neuron.on_weights = None);
             flip_sides(&problem, &mut part, &flips);
             part
         };
-        // Without the detour over `split`, the forces on the weights stay known.
-        let mut by_owed = super::tests::problem().1;
+        // Here the forces on the weights stay known.
+        let mut by_owed = Part::join(part.clone().split());
         flip_sides(&problem, &mut by_owed, &flips);
         let mut by_columns = changed();
         let mut by_restart = changed();
         let mut by_products = changed();
         (0..2).for_each(|neuron| problem.start_again(&mut by_restart, neuron));
         problem.form_anew(&mut by_products, &[0, 1]);
-        assert_eq!(by_owed.on_weights[1].as_ref().unwrap().owed.len(), 3);
+        assert_eq!(by_owed.neurons[1].on_weights.as_ref().unwrap().owed.len(), 3);
         problem.form_anew(&mut by_owed, &[0, 1]);
         let before = forces(&problem, &mut changed(), &gram);
         let expected = forces(&problem, &mut by_products, &gram);
-        for mut part in [by_columns.split(), by_restart.split(), by_owed.split()].map(|parts| Part::join(&parts)) {
-            let found = forces(&problem, &mut part, &gram);
+        for part in [&mut by_columns, &mut by_restart, &mut by_owed] {
+            let found = forces(&problem, part, &gram);
             // Sums of 100 terms of at most 2·6/100 each.
             let error = found.iter().zip(&expected).fold(0.0_f64, |worst, (a, b)| worst.max((a - b).abs()));
             assert!(error <= 100.0 * f64::EPSILON * 12.0, "{error:e}");
         }
-        by_columns.changes.iter_mut().for_each(|change| change.columns.clear());
-        let unchanged = forces(&problem, &mut by_columns, &gram);
+        let mut unchanged = changed();
+        unchanged.changes.iter_mut().for_each(|change| change.columns.clear());
+        let unchanged = forces(&problem, &mut unchanged, &gram);
         assert!(before != unchanged, "the sign changes must matter");
     }
 

@@ -143,7 +143,7 @@ impl<R: Real> Problem<R> {
     ) -> Verdict<'a, R> {
         let Attempt { index, part, mut near } = attempt;
         let columns = part.changes[0].columns.len() + way.flips.iter().map(Vec::len).sum::<usize>();
-        if part.age[0] + columns > REFRESH * self.count {
+        if part.neurons[0].age + columns > REFRESH * self.count {
             return Verdict::GivenUp;
         }
         let crossing = self.crossing(part, &near, &way, &ends, block);
@@ -167,12 +167,12 @@ impl<R: Real> Problem<R> {
     /// The samples that a neuron should follow, if a block seems to pay.
     fn choose(&self, part: &mut Part<R>, block: Block<'_>, period: usize, kept: usize) -> Option<Near<R>> {
         let last = part.near.take();
-        let flips = part.recent[0] as f64 / period as f64;
-        if part.recent[0] == 0 {
+        let flips = part.neurons[0].recent as f64 / period as f64;
+        if part.neurons[0].recent == 0 {
             return None;
         }
         // Twice as many sign changes as lately will do, or the block is given up.
-        if part.age[0] + 2 * (flips * block.steps as f64) as usize > REFRESH * self.count {
+        if part.neurons[0].age + 2 * (flips * block.steps as f64) as usize > REFRESH * self.count {
             self.form_anew(part, &[0]);
         }
         let deviation = last.as_ref().map_or(0.0, |near| near.deviation);
@@ -295,7 +295,7 @@ impl<R: Real> Problem<R> {
         block: Block<'_>,
     ) {
         let (Stretch { s, c, d, b }, rate) = (block.stretch(), block.rate());
-        part.recent[0] = 0;
+        part.neurons[0].recent = 0;
         let mut weights = self.weights.clone();
         near.samples.iter().for_each(|n| weights[*n as usize] = R::default());
         let whole = Stretch { s: R::of(rate * s), c: R::of(rate * c), d: R::of(d), b: R::of(b) };
@@ -313,14 +313,14 @@ impl<R: Real> Problem<R> {
             let [_, added_p, added_q] = way.followed.added.each_ref().map(|values| values[place]);
             part.set(*n as usize, [way.followed.u[place], whole.d * p + whole.b * q + added_p, q + added_q]);
         }
-        let a = part.readout_f64[0];
+        let a = part.neurons[0].readout;
         for (step, found) in way.flips.iter().enumerate() {
             let passed = block.schedule.stretches[step];
             let others = sums[0] + rate * (passed.s * sums[1] + passed.c * sums[2]);
             part.losses.push(a * (others + way.outputs[step]) + way.added_outputs[step]);
             let flips: Vec<Flip> =
                 found.iter().map(|flip| Flip { sample: near.samples[flip.sample as usize], ..*flip }).collect();
-            part.age[0] += part.changes[0].columns.len();
+            part.neurons[0].age += part.changes[0].columns.len();
             part.changes[0].columns.clear();
             part.step += 1;
             part.switch(&flips);
@@ -364,7 +364,7 @@ mod tests {
 
     /// The samples that are on another side than before at the end of any step of a block.
     fn changing(problem: &Problem<f64>, part: &Part<f64>, gram: &Gram<f64>, block: Block<'_>) -> Vec<u32> {
-        let mut part = part.split().remove(0);
+        let mut part = part.clone();
         let before: Vec<bool> = (0..COUNT).map(|n| part.is_above(0, n)).collect();
         let mut changing = vec![false; COUNT];
         for step in block.first..block.first + block.steps {
@@ -390,32 +390,34 @@ mod tests {
                 let block = Block { schedule: &schedule, first: FIRST, steps: 37 };
                 let mut near = Near::none(COUNT, 0.0);
                 near.extend(&pending(part), &problem);
-                let mut tried = part.split();
+                let mut tried = part.clone();
                 for _ in 0..COUNT {
-                    let ways = [problem.follow(&tried[0], &mut near, block)];
+                    let ways = [problem.follow(&tried, &mut near, block)];
                     let ends = problem.ends(&ways);
                     let [way] = ways;
-                    let crossing = problem.crossing(&tried[0], &near, &way, |tile| ends.tile(0, tile), block);
+                    let crossing = problem.crossing(&tried, &near, &way, |tile| ends.tile(0, tile), block);
                     if crossing.is_empty() {
                         flips += way.flips.iter().map(Vec::len).sum::<usize>();
-                        problem.accept(&mut tried[0], &near, way, |tile| ends.tile(0, tile), block);
+                        problem.accept(&mut tried, &near, way, |tile| ends.tile(0, tile), block);
                         break;
                     }
                     near.extend(&crossing, &problem);
                 }
-                let found = &tried[0];
+                let found = tried;
                 assert_eq!(found.step, FIRST + 37, "in the end all samples are near");
-                let mut expected = part.split();
-                problem.walk(&mut expected[0], Some(&gram), &schedule, FIRST + 37, 1.0);
-                let expected = &expected[0];
-                assert!(found.sides == expected.sides && found.above == expected.above);
-                assert_eq!(found.reach, expected.reach, "the same sign changes at the same steps");
+                let mut expected = part.clone();
+                problem.walk(&mut expected, Some(&gram), &schedule, FIRST + 37, 1.0);
+                assert!(found.sides == expected.sides && found.neurons[0].above == expected.neurons[0].above);
+                assert_eq!(
+                    found.neurons[0].reach, expected.neurons[0].reach,
+                    "the same sign changes at the same steps"
+                );
                 let largest = expected.state.iter().fold(0.0_f64, |worst, value| worst.max(value.abs()));
                 let error = found.state.iter().zip(&expected.state).fold(0.0_f64, |m, (a, b)| m.max((a - b).abs()));
                 assert!(error <= (37 * COUNT) as f64 * f64::EPSILON * largest, "{error:e} of {largest:e}");
                 let losses = found.losses.iter().rev().zip(expected.losses.iter().rev()).take(37);
                 // Means of φ(u) times the readout.
-                let bound = part.readout_f64[0].abs() * (37 * COUNT) as f64 * f64::EPSILON * largest;
+                let bound = part.neurons[0].readout.abs() * (37 * COUNT) as f64 * f64::EPSILON * largest;
                 losses.for_each(|(a, b)| assert!((a - b).abs() <= bound, "{a} {b}"));
                 taken += usize::from(near.samples.len() < COUNT / 2);
             }
@@ -465,7 +467,7 @@ mod tests {
         for slides in [true, false] {
             let (mut parts, _) = neurons(&problem, &schedule, 0);
             if !slides {
-                parts.iter_mut().for_each(|part| part.recent.fill(0));
+                parts.iter_mut().for_each(|part| part.neurons[0].recent = 0);
             }
             let block = Block { schedule: &schedule, first: FIRST, steps: 32 };
             let taken = problem.confine(&mut parts, block, FIRST, 6);

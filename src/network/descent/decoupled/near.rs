@@ -14,6 +14,7 @@ const NONE: u32 = u32::MAX;
 
 /// Some samples, in the order in which they were chosen, with columns of the Gram matrix for those that have changed side or
 /// are likely to.
+#[derive(Clone)]
 pub(super) struct Near<R> {
     pub samples: Vec<u32>,
     /// Where a sample of the problem stands among them.
