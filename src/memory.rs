@@ -17,14 +17,15 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// Bytes from which on huge pages are asked for: two of them, so that one at least lies within.
+/// Bytes from which on huge pages are asked for. The C library of most systems maps what is so large on its own and gives it back when it
+/// is freed; smaller memory it keeps and hands out again, and to clear a huge page for that would cost more than it saves.
 #[cfg(target_os = "linux")]
-const LARGE: usize = 1 << 22;
+const LARGE: usize = 1 << 25;
 /// Where pages are larger than that, the system refuses, and nothing changes.
 #[cfg(target_os = "linux")]
 const PAGE: usize = 1 << 12;
 
-/// The system's allocator, which on Linux asks for huge pages for what takes 4 MiB or more.
+/// The system's allocator, which on Linux asks for huge pages for what takes 32 MiB or more.
 ///
 /// Memory and results are the same; where the system has no huge pages, or gives them to everybody, nothing changes.
 #[derive(Debug, Clone, Copy, Default)]

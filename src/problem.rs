@@ -6,6 +6,7 @@
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
+use crate::linalg::norm_squared;
 
 /// The largest Euclidean norm of a point: fourth powers of it, which the kernel's angle needs, stay finite.
 pub const NORM_LIMIT: f64 = 1e70;
@@ -48,7 +49,12 @@ impl Points {
         if columns.is_empty() {
             return Err(Error::Empty { name: name.into(), expected: "one point with one coordinate" });
         }
-        for (row, point) in columns.column_iter().enumerate() {
+        let input_dim = columns.nrows();
+        for (row, point) in columns.as_slice().chunks_exact(input_dim).enumerate() {
+            // One pass that any entry that is not finite, and any that is too large, fails; then which, and why.
+            if norm_squared(point) < 0.99 * NORM_LIMIT * NORM_LIMIT {
+                continue;
+            }
             let mut scale = 0.0_f64;
             for (column, &value) in point.iter().enumerate() {
                 if !value.is_finite() {
@@ -57,7 +63,7 @@ impl Points {
                 scale = scale.max(value.abs());
             }
             // The quick test avoids overflow of the square; the exact one follows.
-            if scale > NORM_LIMIT || point.norm() > NORM_LIMIT {
+            if scale > NORM_LIMIT || norm_squared(point).sqrt() > NORM_LIMIT {
                 let norm = scale * point.iter().map(|v| (v / scale).powi(2)).sum::<f64>().sqrt();
                 return Err(Error::NormTooLarge { name: name.into(), row, norm, limit: NORM_LIMIT });
             }

@@ -5,12 +5,12 @@ use perturbation_learning::memory::HugePages;
 #[global_allocator]
 static ALLOCATOR: HugePages = HugePages;
 
-/// Numbers of which 4 MiB begin to be large.
-const LARGE: usize = 1 << 19;
+/// Numbers that take 32 MiB, from where on memory is large.
+const LARGE: usize = 1 << 22;
 
 #[test]
 fn arrays_hold_what_they_should() {
-    for len in [1, LARGE - 1, LARGE, LARGE + 1, 5 * LARGE + 3] {
+    for len in [1, LARGE - 1, LARGE, LARGE + 1, 2 * LARGE + 3] {
         assert!(vec![0.0_f64; len].iter().all(|x| *x == 0.0));
         let full = vec![1.5_f64; len];
         assert!(full.iter().all(|x| *x == 1.5));
@@ -47,5 +47,5 @@ fn huge_pages_are_asked_for() {
         eprintln!("this kernel has no huge pages: nothing to test");
         return;
     }
-    assert!(asked(&vec![1.0; 16 * LARGE]));
+    assert!(asked(&vec![1.0; 2 * LARGE]));
 }

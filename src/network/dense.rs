@@ -11,8 +11,11 @@ use crate::error::{Error, Result};
 use crate::linalg::{Store, multiply, view, view_mut};
 use crate::problem::{Points, Slope};
 
-/// Neurons per block.
+/// Neurons per block, and blocks at a time.
 const BLOCK: usize = 256;
+const AT_ONCE: usize = 16;
+/// Points of one task.
+const PANEL: usize = 128;
 
 /// f at the given points.
 ///
@@ -20,10 +23,9 @@ const BLOCK: usize = 256;
 /// Points of another dimension.
 pub fn outputs(weights: &Weights, slope: Slope, points: &Points) -> Result<Vec<f64>> {
     same_dimension(weights.input_dim(), points)?;
-    let blocks = weights.hidden().par_chunks(BLOCK * (points.input_dim() + 1));
-    let sums: Vec<Vec<f64>> =
-        blocks.zip(weights.readout().par_chunks(BLOCK)).map(|(w, a)| block_outputs(w, a, slope, points)).collect();
-    Ok(in_order(sums, points.count()))
+    let mut totals = vec![0.0; points.count()];
+    add(&mut totals, weights.hidden(), weights.readout(), points, |w, a, x| block_outputs(w, a, slope, x));
+    Ok(totals)
 }
 
 /// f_0 at the given points for a network that is drawn block by block and never stored.
@@ -32,8 +34,9 @@ pub fn outputs(weights: &Weights, slope: Slope, points: &Points) -> Result<Vec<f
 /// Points of another dimension.
 pub fn outputs_streamed(neurons: &Neurons, slope: Slope, points: &Points) -> Result<Vec<f64>> {
     same_dimension(neurons.input_dim(), points)?;
-    let sums = streamed(neurons, points.count(), |w, a| block_outputs(w, a, slope, points));
-    Ok(sums)
+    let mut totals = vec![0.0; points.count()];
+    streamed(neurons, |w, a| add(&mut totals, w, a, points, |w, a, x| block_outputs(w, a, slope, x)));
+    Ok(totals)
 }
 
 /// ∇_x f at the given points, d × count, one column per point. At a point on a neuron's boundary φ'(0) = 1 (the
@@ -43,11 +46,11 @@ pub fn outputs_streamed(neurons: &Neurons, slope: Slope, points: &Points) -> Res
 /// Points of another dimension.
 pub fn input_gradients(weights: &Weights, slope: Slope, points: &Points) -> Result<DMatrix<f64>> {
     same_dimension(weights.input_dim(), points)?;
-    let blocks = weights.hidden().par_chunks(BLOCK * (points.input_dim() + 1));
-    let sums: Vec<Vec<f64>> =
-        blocks.zip(weights.readout().par_chunks(BLOCK)).map(|(w, a)| block_gradients(w, a, slope, points)).collect();
     let (d, count) = points.as_columns().shape();
-    Ok(DMatrix::from_vec(d, count, in_order(sums, d * count)))
+    let mut totals = DMatrix::zeros(d, count);
+    let block = |w: &[f64], a: &[f64], x: &[f64]| block_gradients(w, a, slope, x);
+    add(totals.as_mut_slice(), weights.hidden(), weights.readout(), points, block);
+    Ok(totals)
 }
 
 /// ∇f_0 at the given points for a network that is drawn block by block.
@@ -57,7 +60,10 @@ pub fn input_gradients(weights: &Weights, slope: Slope, points: &Points) -> Resu
 pub fn initial_gradients(neurons: &Neurons, slope: Slope, points: &Points) -> Result<DMatrix<f64>> {
     same_dimension(neurons.input_dim(), points)?;
     let (d, count) = points.as_columns().shape();
-    Ok(DMatrix::from_vec(d, count, streamed(neurons, d * count, |w, a| block_gradients(w, a, slope, points))))
+    let mut totals = DMatrix::zeros(d, count);
+    let block = |w: &[f64], a: &[f64], x: &[f64]| block_gradients(w, a, slope, x);
+    streamed(neurons, |w, a| add(totals.as_mut_slice(), w, a, points, block));
+    Ok(totals)
 }
 
 /// An error unless the points have the network's input dimension.
@@ -70,62 +76,66 @@ pub(super) fn same_dimension(input_dim: usize, points: &Points) -> Result<()> {
     Err(Error::Shape { name: "points".into(), found, expected })
 }
 
-/// Sums a block function over all blocks of a drawn network, a fixed number of blocks at a time.
-fn streamed(neurons: &Neurons, len: usize, block: impl Fn(&[f64], &[f64]) -> Vec<f64> + Sync) -> Vec<f64> {
-    const AT_ONCE: usize = 16;
+/// Hands out the weights of a drawn network, some blocks at a time.
+fn streamed(neurons: &Neurons, mut take: impl FnMut(&[f64], &[f64])) {
     let stride = neurons.input_dim() + 1;
-    let firsts: Vec<usize> = (0..neurons.width()).step_by(BLOCK).collect();
-    let mut total = vec![0.0; len];
-    for group in firsts.chunks(AT_ONCE) {
-        let sums: Vec<Vec<f64>> = group
-            .par_iter()
-            .map(|&first| {
-                let size = BLOCK.min(neurons.width() - first);
-                let (mut hidden, mut readout) = (vec![0.0; size * stride], vec![0.0; size]);
-                neurons.fill(first, &mut hidden, &mut readout);
-                block(&hidden, &readout)
-            })
-            .collect();
-        for sum in sums {
-            total.iter_mut().zip(&sum).for_each(|(t, s)| *t += s);
-        }
+    for first in (0..neurons.width()).step_by(AT_ONCE * BLOCK) {
+        let size = (AT_ONCE * BLOCK).min(neurons.width() - first);
+        let (mut hidden, mut readout) = (vec![0.0; size * stride], vec![0.0; size]);
+        let blocks = hidden.par_chunks_mut(BLOCK * stride).zip(readout.par_chunks_mut(BLOCK)).enumerate();
+        blocks.for_each(|(block, (hidden, readout))| neurons.fill(first + block * BLOCK, hidden, readout));
+        take(&hidden, &readout);
     }
-    total
 }
 
-fn in_order(sums: Vec<Vec<f64>>, len: usize) -> Vec<f64> {
-    let mut total = vec![0.0; len];
-    for sum in sums {
-        total.iter_mut().zip(&sum).for_each(|(t, s)| *t += s);
-    }
-    total
-}
-
-/// Preactivations of a block, count × neurons, column-major.
-pub(crate) fn preactivations(hidden: &[f64], points: &Points) -> Vec<f64> {
+/// Adds what blocks of neurons contribute at some points to the totals, point after point; `block` has a contribution from
+/// the hidden weights, the readout, and points side by side. Threads share the points, and where these are few, the blocks.
+fn add(
+    totals: &mut [f64],
+    hidden: &[f64],
+    readout: &[f64],
+    points: &Points,
+    block: impl Fn(&[f64], &[f64], &[f64]) -> Vec<f64> + Sync,
+) {
     let (d, count) = points.as_columns().shape();
-    let size = hidden.len() / (d + 1);
-    let mut u = vec![0.0; count * size];
-    for (column, neuron) in u.chunks_exact_mut(count).zip(hidden.chunks_exact(d + 1)) {
-        column.fill(neuron[d]);
+    let panels = totals.par_chunks_mut(totals.len() / count * PANEL);
+    panels.zip(points.as_columns().as_slice().par_chunks(d * PANEL)).for_each(|(totals, points)| {
+        for (hidden, readout) in hidden.chunks(AT_ONCE * BLOCK * (d + 1)).zip(readout.chunks(AT_ONCE * BLOCK)) {
+            let blocks = hidden.par_chunks(BLOCK * (d + 1)).zip(readout.par_chunks(BLOCK));
+            let sums: Vec<Vec<f64>> = blocks.map(|(w, a)| block(w, a, points)).collect();
+            for sum in sums {
+                totals.iter_mut().zip(&sum).for_each(|(t, s)| *t += s);
+            }
+        }
+    });
+}
+
+/// Preactivations of a block, count × neurons, column-major, for inputs of the weights' dimension side by side.
+pub(crate) fn preactivations(hidden: &[f64], input_dim: usize, inputs: &[f64]) -> Vec<f64> {
+    let (count, size) = (inputs.len() / input_dim, hidden.len() / (input_dim + 1));
+    let mut u = Vec::with_capacity(count * size);
+    for neuron in hidden.chunks_exact(input_dim + 1) {
+        u.resize(u.len() + count, neuron[input_dim]);
     }
-    let inputs = view(points.as_columns().as_slice(), d, count);
-    let weights = view(hidden, d + 1, size).subrows(0, d);
+    let inputs = view(inputs, input_dim, count);
+    let weights = view(hidden, input_dim + 1, size).subrows(0, input_dim);
     multiply(view_mut(&mut u, count, size), Store::Add, 1.0, inputs.transpose(), weights);
     u
 }
 
-fn block_outputs(hidden: &[f64], readout: &[f64], slope: Slope, points: &Points) -> Vec<f64> {
-    let u = preactivations(hidden, points);
-    let mut sums = vec![0.0; points.count()];
+fn block_outputs(hidden: &[f64], readout: &[f64], slope: Slope, inputs: &[f64]) -> Vec<f64> {
+    let input_dim = hidden.len() / readout.len() - 1;
+    let u = preactivations(hidden, input_dim, inputs);
+    let mut sums = vec![0.0; inputs.len() / input_dim];
     add_activations(&u, readout, slope.value(), &mut sums);
     sums
 }
 
-fn block_gradients(hidden: &[f64], readout: &[f64], slope: Slope, points: &Points) -> Vec<f64> {
-    let (d, count) = points.as_columns().shape();
+fn block_gradients(hidden: &[f64], readout: &[f64], slope: Slope, inputs: &[f64]) -> Vec<f64> {
     let size = readout.len();
-    let mut derivatives = preactivations(hidden, points);
+    let d = hidden.len() / size - 1;
+    let count = inputs.len() / d;
+    let mut derivatives = preactivations(hidden, d, inputs);
     to_derivatives(&mut derivatives, readout, slope.value(), count);
     let mut sums = vec![0.0; d * count];
     let weights = view(hidden, d + 1, size).subrows(0, d);
@@ -156,7 +166,37 @@ fn to_derivatives(preactivations: &mut [f64], readout: &[f64], slope: f64, count
 
 #[cfg(test)]
 mod tests {
-    use super::{add_activations, to_derivatives};
+    use super::*;
+    use crate::network::{Initialisation, Readout};
+    use crate::random::Streams;
+
+    #[test]
+    fn panels_and_blocks_add_up_to_plain_sums() {
+        // Three panels, and blocks that are taken in two turns.
+        let (d, count, width) = (2, 2 * PANEL + 5, AT_ONCE * BLOCK + BLOCK + 3);
+        let values = (0..d * count).map(|i| (1.3 * i as f64).sin()).collect();
+        let points = Points::from_rows("x", count, d, values).unwrap();
+        let streams = Streams::new(3, "dense");
+        let neurons = Neurons::draw(d, width, Initialisation::Standard, Readout::Gaussian, streams).unwrap();
+        let (weights, slope) = (neurons.weights(), Slope::new(0.3).unwrap());
+        let (values, gradients) =
+            (outputs(&weights, slope, &points).unwrap(), input_gradients(&weights, slope, &points).unwrap());
+        assert_eq!(values, outputs_streamed(&neurons, slope, &points).unwrap());
+        assert_eq!(gradients, initial_gradients(&neurons, slope, &points).unwrap());
+        for (n, x) in points.iter().enumerate() {
+            let (mut value, mut gradient, mut size) = (0.0, [0.0; 2], 0.0);
+            for (w, a) in weights.hidden().chunks_exact(d + 1).zip(weights.readout()) {
+                let u = w[0] * x[0] + w[1] * x[1] + w[2];
+                let derivative = if u >= 0.0 { 1.0 } else { 0.3 };
+                value += a * derivative * u;
+                (0..d).for_each(|i| gradient[i] += a * derivative * w[i]);
+                size += a.abs() * (w[0].abs() + w[1].abs() + w[2].abs());
+            }
+            let bound = width as f64 * f64::EPSILON * size;
+            assert!((value - values[n]).abs() <= bound, "{n}");
+            (0..d).for_each(|i| assert!((gradient[i] - gradients[(i, n)]).abs() <= bound, "{n} {i}"));
+        }
+    }
 
     /// Compiled here for what every processor of the family has, compiled there for what this one offers.
     #[test]

@@ -113,8 +113,9 @@ impl Descent {
     /// Trains the hidden layer of a network.
     ///
     /// Memory: for the identity loss the weights, 64 MiB of neurons under way, and, once it pays, a Gram matrix of N²
-    /// numbers (up to N = 23170), or where neurons follow few samples, columns of it, about 1 GiB at most; for other losses m·N preactivations and the weights twice (from 512 neurons) or ten
-    /// times (below), or, for N below about 2d, such a Gram matrix and five times m·N numbers.
+    /// numbers (up to N = 23170), and where neurons follow few samples, columns of it, about 1 GiB at most; for other losses
+    /// m·N preactivations and the weights twice (from 512 neurons) or ten times (below), or, for N below about 2d, such a Gram
+    /// matrix and five times m·N numbers.
     ///
     /// # Errors
     /// A network with another input dimension; divergence (a loss or weight that is not finite).

@@ -48,7 +48,7 @@ pub fn empirical_ntk(weights: &Weights, slope: Slope, points: &Points) -> Result
         // a φ'(u), one column per neuron: their products carry a².
         let blocks = derivatives.par_chunks_mut(count * BLOCK).zip(hidden.par_chunks(BLOCK * (d + 1)));
         blocks.zip(readout.par_chunks(BLOCK)).for_each(|((derivatives, hidden), readout)| {
-            let u = preactivations(hidden, points);
+            let u = preactivations(hidden, d, points.as_columns().as_slice());
             let columns = derivatives.chunks_exact_mut(count).zip(u.chunks_exact(count));
             for ((column, u), a) in columns.zip(readout) {
                 column.iter_mut().zip(u).for_each(|(out, u)| *out = a * slope.derivative(*u));

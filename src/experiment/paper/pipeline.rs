@@ -128,7 +128,11 @@ fn changes(before: &Weights, after: &Weights, slope: Slope, points: &Points) -> 
 /// Whether u_i(x_n) ≥ 0, neuron after neuron.
 fn sides(weights: &Weights, points: &Points) -> Vec<bool> {
     let blocks = weights.hidden().par_chunks(NEURONS_AT_ONCE * (points.input_dim() + 1));
-    blocks.flat_map_iter(|hidden| preactivations(hidden, points).into_iter().map(|u| u >= 0.0)).collect()
+    blocks
+        .flat_map_iter(|hidden| {
+            preactivations(hidden, points.input_dim(), points.as_columns().as_slice()).into_iter().map(|u| u >= 0.0)
+        })
+        .collect()
 }
 
 /// The figures of merit of a run; the keys are a contract of `runs.jsonl` and `runs.csv`.

@@ -221,8 +221,7 @@ impl<R: Real> Problem<R> {
             group.step = group.pause;
             self.regroup(group, gram, schedule, period, width);
             // Those that walk alone pay for their products together.
-            let rent: f64 = group.parts.iter().map(|part| part.rent).sum();
-            if gram.is_none() && rent * share > self.gram_cost() {
+            if gram.is_none() && self.wants_gram(&group.parts, width) {
                 return;
             }
         }
@@ -250,9 +249,10 @@ impl<R: Real> Problem<R> {
         let mut parts = std::mem::take(&mut group.parts);
         let mut walking = TOGETHER_STEPS;
         let mut ready = Vec::new();
-        if gram.is_none() && step >= group.attempt && block >= SHORTEST_BLOCK && (parts.len() > 1 || frequent(&parts)) {
+        let worth = gram.is_none() || self.shares_tiles();
+        if worth && step >= group.attempt && block >= SHORTEST_BLOCK && (parts.len() > 1 || frequent(&parts)) {
             parts = Part::singles(parts);
-            let block = Block { schedule, first: step, steps: block };
+            let block = Block { schedule, first: step, steps: block, gram };
             let taken = self.confine(&mut parts, block, period, width);
             if taken.contains(&true) {
                 (group.wait, walking) = (SHORTEST_BLOCK, block.steps);

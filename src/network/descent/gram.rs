@@ -47,6 +47,18 @@ impl<R: Real> Gram<R> {
         Gram { count, values }
     }
 
+    /// Entries at some rows and columns, rows × columns.
+    pub fn entries(&self, rows: &[u32], columns: &[u32]) -> Vec<R> {
+        let starts: Vec<usize> =
+            rows.iter().map(|row| *row as usize).map(|n| n / ROWS * self.count * ROWS + n % ROWS).collect();
+        let mut entries = Vec::with_capacity(rows.len() * columns.len());
+        for column in columns {
+            let values = &self.values[*column as usize * ROWS..];
+            entries.extend(starts.iter().map(|start| values[*start]));
+        }
+        entries
+    }
+
     /// Tiles `first ..`, each `ROWS × count`.
     pub fn tiles_from(&self, first: usize) -> &[R] {
         &self.values[first * ROWS * self.count..]
@@ -103,6 +115,11 @@ mod tests {
                 // Inner products of three numbers below 1.
                 assert!((found - exact).abs() <= 6.0 * f64::EPSILON, "{n}, {k}: {found} {exact}");
             }
+        }
+        let (rows, columns) = ([1099, 0, 700], [3, 64, 1099, 500]);
+        for (i, entry) in gram.entries(&rows, &columns).into_iter().enumerate() {
+            let (n, k) = (rows[i % 3] as usize, columns[i / 3] as usize);
+            assert_eq!(entry, gram.tiles_from(n / 64)[k * 64 + n % 64]);
         }
     }
 }

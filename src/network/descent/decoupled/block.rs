@@ -8,6 +8,7 @@ use super::near::Near;
 use super::part::Part;
 use super::schedule::Schedule;
 use crate::network::descent::follow::{Followed, Pace};
+use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::{Flip, ROWS, Stretch};
 
@@ -21,13 +22,15 @@ const GATHERED: usize = 64;
 
 /// A block that is to be taken.
 #[derive(Clone, Copy)]
-pub(super) struct Block<'a> {
+pub(super) struct Block<'a, R> {
     pub schedule: &'a Schedule<'a>,
     pub first: usize,
     pub steps: usize,
+    /// The Gram matrix of all samples, if there is one.
+    pub gram: Option<&'a Gram<R>>,
 }
 
-impl Block<'_> {
+impl<R: Real> Block<'_, R> {
     pub fn rate(&self) -> f64 {
         self.schedule.rates[self.first]
     }
@@ -79,7 +82,7 @@ pub(super) struct Way<R> {
 
 impl<R: Real> Problem<R> {
     /// Takes the steps of a block with the near samples.
-    pub(super) fn follow(&self, part: &Part<R>, near: &mut Near<R>, block: Block<'_>) -> Way<R> {
+    pub(super) fn follow(&self, part: &Part<R>, near: &mut Near<R>, block: Block<'_, R>) -> Way<R> {
         let (a, slope, rate) = (part.neurons[0].readout, self.slope.to_f64(), block.rate());
         let padded = near.stride;
         let mut followed = self.start(part, near);
@@ -99,7 +102,7 @@ impl<R: Real> Problem<R> {
         // Coefficients of E_j, and G times them: so the near samples have been moved by sign changes.
         let mut moved = [0, 1].map(|_| Vec::with_capacity(block.steps * padded));
         for step in 0..block.steps {
-            self.make_columns(near, &followed, &owed);
+            self.make_columns(near, &followed, &owed, block.gram);
             for (place, factor) in &owed {
                 followed.coefficients[2][*place as usize] += *factor;
             }
@@ -168,7 +171,7 @@ impl<R: Real> Problem<R> {
 
     /// Makes the columns that are owed and not there, and if these are few, with them those of the samples nearest to the boundary,
     /// which will be wanted soon: one by one they would cost more.
-    fn make_columns(&self, near: &mut Near<R>, followed: &Followed<R>, owed: &[(u32, R)]) {
+    fn make_columns(&self, near: &mut Near<R>, followed: &Followed<R>, owed: &[(u32, R)], gram: Option<&Gram<R>>) {
         let mut missing: Vec<u32> = owed.iter().map(|(place, _)| *place).collect();
         missing.retain(|place| near.column(*place).is_none());
         missing.sort_unstable();
@@ -186,7 +189,7 @@ impl<R: Real> Problem<R> {
         let mut places = missing;
         places.extend(&others[..more]);
         places.sort_unstable();
-        near.add_columns(&places, self);
+        near.add_columns(&places, self, gram);
     }
 
     /// The force of the samples that are not followed on those that have columns, at the start of a block; zero elsewhere.
@@ -232,7 +235,7 @@ impl<R: Real> Problem<R> {
 }
 
 /// max ‖δ_j‖ and max ‖E‖ over the knots, from the coefficients of E_j and G times them. With what rounding can do.
-fn deviation<R: Real>(moved: &[Vec<R>; 2], padded: usize, block: Block<'_>) -> (f64, f64) {
+fn deviation<R: Real>(moved: &[Vec<R>; 2], padded: usize, block: Block<'_, R>) -> (f64, f64) {
     let zeros = vec![R::default(); padded];
     let at = |part: usize, step: usize| if step == 0 { &zeros } else { &moved[part][(step - 1) * padded..][..padded] };
     let (mut squared, mut length) = (0.0_f64, 0.0_f64);

@@ -146,7 +146,7 @@ impl<R: Real> Problem<R> {
     }
 
     /// Nanoseconds on one core, roughly: what choices between routes are made by.
-    fn columns_cost(&self, columns: usize) -> f64 {
+    pub(super) fn columns_cost(&self, columns: usize) -> f64 {
         let bytes = (columns.min(self.count) * self.count * size_of::<R>()) as f64;
         let per_byte = if self.shares_tiles() { 0.05 } else { 0.02 };
         (columns * self.count * size_of::<R>()) as f64 * 0.0075 + bytes * per_byte
@@ -161,6 +161,18 @@ impl<R: Real> Problem<R> {
         // Inputs are read from the second-level cache, or from memory.
         let per_sample = if self.augmented.len() * size_of::<R>() > SECOND_LEVEL_CACHE { 0.4 } else { 0.1 };
         (dense + (owed * self.stride) as f64 * per_sample) * per_value
+    }
+
+    /// Of an entry of the Gram matrix that is made for one neuron: gathering inputs takes as long as the product.
+    pub(super) fn entry_cost(&self) -> f64 {
+        self.stride as f64 * 0.045 * size_of::<R>() as f64 / 8.0
+    }
+
+    /// Whether the Gram matrix would have paid for itself by now, by what all neurons have spent without it.
+    pub(super) fn wants_gram(&self, parts: &[Part<R>], width: usize) -> bool {
+        let rent: f64 = parts.iter().map(|part| part.rent).sum();
+        let size: usize = parts.iter().map(Part::size).sum();
+        rent * width as f64 > self.gram_cost() * size as f64
     }
 
     pub(super) fn gram_cost(&self) -> f64 {

@@ -18,9 +18,8 @@
 //! for some samples, the block is taken again with these among the near. It allows for rounding by 64ε of the sizes of its terms, which is
 //! not proved to suffice: a sample that it lets pass wrongly comes within rounding of its boundary. (R5 does not rest on it.)
 //!
-//! Blocks are taken as long as there is no Gram matrix of all samples, when each step would be a product with the inputs. Where
-//! there is one they gain nothing (d = 1000, N = 2000: a third slower than by its columns), and gathering entries from it is
-//! what they would spend most of their time with.
+//! The entries come from products, neuron by neuron, or from the Gram matrix of all samples, which is made when that would have
+//! cost no more. Where it is there and stays in a cache its columns are as cheap as blocks, and none is taken.
 
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
@@ -31,6 +30,7 @@ use super::changes::{REFRESH, SAMPLES_PER_TASK};
 use super::near::Near;
 use super::part::Part;
 use crate::network::descent::follow::{Knot, Margin};
+use crate::network::descent::gram::LARGEST;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::{Flip, ROWS, Stretch};
 
@@ -49,6 +49,12 @@ const LEAVE: f64 = 4.0;
 const SLIDING: f64 = 4.0;
 /// Bytes of columns that all neurons of a network may keep for their next blocks.
 const KEPT_BYTES: usize = 1 << 30;
+/// Nanoseconds to fetch an entry of a Gram matrix from memory.
+const GATHERING: f64 = 8.0;
+/// How many times cheaper than Gram columns a block must seem: where it seemed 1.7 times (d = 1000, N = 2000) it took a third longer.
+const OVER_COLUMNS: f64 = 2.0;
+/// Entries that neurons need in the end per entry that they have needed by now, at least: what slides goes on sliding.
+const FORESIGHT: f64 = 2.0;
 /// What rounding can do to a test, many times over.
 pub(super) const SLACK: f64 = 64.0;
 
@@ -98,14 +104,14 @@ impl<R: Real> Ends<R> {
 impl<R: Real> Problem<R> {
     /// Takes a block with every neuron for which that seems to pay, and tells which parts (one neuron each) have come to its
     /// end. `period`: the steps during which the parts' recent sign changes were counted; `width`: that of the network.
-    pub(super) fn confine(&self, parts: &mut [Part<R>], block: Block<'_>, period: usize, width: usize) -> Vec<bool> {
+    pub(super) fn confine(&self, parts: &mut [Part<R>], block: Block<'_, R>, period: usize, width: usize) -> Vec<bool> {
         let kept = KEPT_BYTES / width;
-        let mut taken = vec![false; parts.len()];
+        let (together, mut taken) = (parts.len(), vec![false; parts.len()]);
         let mut attempts: Vec<Attempt<'_, R>> = parts
             .par_iter_mut()
             .enumerate()
             .filter_map(|(index, part)| {
-                let near = self.choose(part, block, period, kept)?;
+                let near = self.choose(part, block, period, kept, together)?;
                 Some(Attempt { index, part, near })
             })
             .collect();
@@ -138,10 +144,13 @@ impl<R: Real> Problem<R> {
         attempt: Attempt<'a, R>,
         way: Way<R>,
         ends: impl Fn(usize) -> Vec<[R; ROWS]>,
-        block: Block<'_>,
+        block: Block<'_, R>,
         kept: usize,
     ) -> Verdict<'a, R> {
         let Attempt { index, part, mut near } = attempt;
+        if self.count * self.count <= LARGEST {
+            part.rent += FORESIGHT * std::mem::take(&mut near.made) as f64 * self.entry_cost();
+        }
         let columns = part.changes[0].columns.len() + way.flips.iter().map(Vec::len).sum::<usize>();
         if part.neurons[0].age + columns > REFRESH * self.count {
             return Verdict::GivenUp;
@@ -160,12 +169,19 @@ impl<R: Real> Problem<R> {
         if (near.samples.len() + crossing.len()) * MOST_NEAR > self.count {
             return Verdict::GivenUp;
         }
-        near.extend(&crossing, self);
+        near.extend(&crossing, self, block.gram);
         Verdict::Again(Attempt { index, part, near })
     }
 
     /// The samples that a neuron should follow, if a block seems to pay.
-    fn choose(&self, part: &mut Part<R>, block: Block<'_>, period: usize, kept: usize) -> Option<Near<R>> {
+    fn choose(
+        &self,
+        part: &mut Part<R>,
+        block: Block<'_, R>,
+        period: usize,
+        kept: usize,
+        together: usize,
+    ) -> Option<Near<R>> {
         let last = part.near.take();
         let flips = part.neurons[0].recent as f64 / period as f64;
         if part.neurons[0].recent == 0 {
@@ -205,16 +221,17 @@ impl<R: Real> Problem<R> {
         };
         let columns = count.min(wanting);
         let few = count * MOST_NEAR <= self.count && count * (near.owners.len() + columns) * size_of::<R>() <= kept;
-        if !few || !self.pays(count, columns, flips, block) {
+        if !few || !self.pays(count, columns, flips, block, together) {
             part.near = Some(near);
             return None;
         }
-        near.extend(&missing, self);
+        near.extend(&missing, self, block.gram);
         Some(near)
     }
 
-    /// Whether a block costs less than its steps, by count; `columns`: those to be made.
-    fn pays(&self, near: usize, columns: usize, flips: f64, block: Block<'_>) -> bool {
+    /// Whether a block costs less than its steps, by count; `columns`: those to be made; `together`: neurons that would walk
+    /// together.
+    fn pays(&self, near: usize, columns: usize, flips: f64, block: Block<'_, R>, together: usize) -> bool {
         let [near, columns, steps] = [near, columns, block.steps].map(|count| count as f64);
         let (count, stride, bytes) = (self.count as f64, self.stride as f64, size_of::<R>() as f64);
         // Nanoseconds, roughly, as for the routes of single steps.
@@ -222,11 +239,17 @@ impl<R: Real> Problem<R> {
         // Neurons that change sides at most steps share their products.
         let by_products =
             if flips < 1.0 { flips * self.products_cost(1, 0, 1) } else { 1.5 * count * stride * product };
-        let step = by_products + count * bytes * 0.2;
-        let entry = stride * product;
+        let (entry, way, margin) = match block.gram {
+            None => (self.entry_cost(), by_products, 1.0),
+            Some(_) => {
+                let by_columns = self.columns_cost((flips * together as f64) as usize) / together as f64;
+                (GATHERING, by_products.min(by_columns), OVER_COLUMNS)
+            }
+        };
+        let step = way + count * bytes * 0.2;
         let vectors = block.knots().count() as f64 + 2.0;
         let ends = vectors * (count + near) * stride * product + near * stride * bytes * 0.02;
-        ends + near * columns * entry + steps * near * bytes * (flips * 0.02 + 0.6) < steps * step
+        margin * (ends + near * columns * entry + steps * near * bytes * (flips * 0.02 + 0.6)) < steps * step
     }
 
     /// What sign changes have added to u, p, q of all samples by the end of a block.
@@ -252,7 +275,7 @@ impl<R: Real> Problem<R> {
         near: &Near<R>,
         way: &Way<R>,
         ends: impl Fn(usize) -> Vec<[R; ROWS]>,
-        block: Block<'_>,
+        block: Block<'_, R>,
     ) -> Vec<u32> {
         let rate = block.rate();
         let passed: Vec<Stretch<f64>> = block.knots().map(|knot| block.schedule.stretches[knot]).collect();
@@ -292,7 +315,7 @@ impl<R: Real> Problem<R> {
         near: &Near<R>,
         way: Way<R>,
         ends: impl Fn(usize) -> Vec<[R; ROWS]>,
-        block: Block<'_>,
+        block: Block<'_, R>,
     ) {
         let (Stretch { s, c, d, b }, rate) = (block.stretch(), block.rate());
         part.neurons[0].recent = 0;
@@ -363,7 +386,7 @@ mod tests {
     }
 
     /// The samples that are on another side than before at the end of any step of a block.
-    fn changing(problem: &Problem<f64>, part: &Part<f64>, gram: &Gram<f64>, block: Block<'_>) -> Vec<u32> {
+    fn changing(problem: &Problem<f64>, part: &Part<f64>, gram: &Gram<f64>, block: Block<'_, f64>) -> Vec<u32> {
         let mut part = part.clone();
         let before: Vec<bool> = (0..COUNT).map(|n| part.is_above(0, n)).collect();
         let mut changing = vec![false; COUNT];
@@ -387,42 +410,45 @@ mod tests {
             let problem = problem(seed, COUNT, 30);
             let (parts, gram) = neurons(&problem, &schedule, seed);
             for part in &parts {
-                let block = Block { schedule: &schedule, first: FIRST, steps: 37 };
-                let mut near = Near::none(COUNT, 0.0);
-                near.extend(&pending(part), &problem);
-                let mut tried = part.clone();
-                for _ in 0..COUNT {
-                    let ways = [problem.follow(&tried, &mut near, block)];
-                    let ends = problem.ends(&ways);
-                    let [way] = ways;
-                    let crossing = problem.crossing(&tried, &near, &way, |tile| ends.tile(0, tile), block);
-                    if crossing.is_empty() {
-                        flips += way.flips.iter().map(Vec::len).sum::<usize>();
-                        problem.accept(&mut tried, &near, way, |tile| ends.tile(0, tile), block);
-                        break;
-                    }
-                    near.extend(&crossing, &problem);
-                }
-                let found = tried;
-                assert_eq!(found.step, FIRST + 37, "in the end all samples are near");
                 let mut expected = part.clone();
                 problem.walk(&mut expected, Some(&gram), &schedule, FIRST + 37, 1.0);
-                assert!(found.sides == expected.sides && found.neurons[0].above == expected.neurons[0].above);
-                assert_eq!(
-                    found.neurons[0].reach, expected.neurons[0].reach,
-                    "the same sign changes at the same steps"
-                );
-                let largest = expected.state.iter().fold(0.0_f64, |worst, value| worst.max(value.abs()));
-                let error = found.state.iter().zip(&expected.state).fold(0.0_f64, |m, (a, b)| m.max((a - b).abs()));
-                assert!(error <= (37 * COUNT) as f64 * f64::EPSILON * largest, "{error:e} of {largest:e}");
-                let losses = found.losses.iter().rev().zip(expected.losses.iter().rev()).take(37);
-                // Means of φ(u) times the readout.
-                let bound = part.neurons[0].readout.abs() * (37 * COUNT) as f64 * f64::EPSILON * largest;
-                losses.for_each(|(a, b)| assert!((a - b).abs() <= bound, "{a} {b}"));
-                taken += usize::from(near.samples.len() < COUNT / 2);
+                // Entries by products, and from the Gram matrix.
+                for gram in [None, Some(&gram)] {
+                    let block = Block { schedule: &schedule, first: FIRST, steps: 37, gram };
+                    let mut near = Near::none(COUNT, 0.0);
+                    near.extend(&pending(part), &problem, gram);
+                    let mut found = part.clone();
+                    for _ in 0..COUNT {
+                        let ways = [problem.follow(&found, &mut near, block)];
+                        let ends = problem.ends(&ways);
+                        let [way] = ways;
+                        let crossing = problem.crossing(&found, &near, &way, |tile| ends.tile(0, tile), block);
+                        if crossing.is_empty() {
+                            flips += way.flips.iter().map(Vec::len).sum::<usize>();
+                            problem.accept(&mut found, &near, way, |tile| ends.tile(0, tile), block);
+                            break;
+                        }
+                        near.extend(&crossing, &problem, gram);
+                    }
+                    assert_eq!(found.step, FIRST + 37, "in the end all samples are near");
+                    assert_eq!(near.made > 0, gram.is_none(), "products are not made in vain");
+                    assert!(found.sides == expected.sides && found.neurons[0].above == expected.neurons[0].above);
+                    let reach = &found.neurons[0].reach;
+                    assert_eq!(reach, &expected.neurons[0].reach, "the same sign changes at the same steps");
+                    let largest = expected.state.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+                    let bound = (37 * COUNT) as f64 * f64::EPSILON * largest;
+                    let errors = found.state.iter().zip(&expected.state).map(|(a, b)| (a - b).abs());
+                    let error = errors.fold(0.0, f64::max);
+                    assert!(error <= bound, "{error:e} of {largest:e}");
+                    // Means of φ(u) times the readout.
+                    let bound = part.neurons[0].readout.abs() * bound;
+                    let losses = found.losses.iter().rev().zip(expected.losses.iter().rev()).take(37);
+                    losses.for_each(|(a, b)| assert!((a - b).abs() <= bound, "{a} {b}"));
+                    taken += usize::from(near.samples.len() < COUNT / 2);
+                }
             }
         }
-        assert!(taken >= 6 && flips > 100, "{taken} of 18 with few samples, {flips} sign changes");
+        assert!(taken >= 12 && flips > 200, "{taken} of 36 with few samples, {flips} sign changes");
     }
 
     /// Near samples that are too few: whoever changes side unseen must be found. Without the deviation the test would miss some.
@@ -436,13 +462,13 @@ mod tests {
             let (parts, gram) = neurons(&problem, &schedule, seed);
             for part in &parts {
                 for steps in [16, 29, 48] {
-                    let block = Block { schedule: &schedule, first: FIRST, steps };
+                    let block = Block { schedule: &schedule, first: FIRST, steps, gram: None };
                     let changing = changing(&problem, part, &gram, block);
                     // All but one of those that change side are near: it is on its true way until it does.
                     for hidden in changing.iter().filter(|n| !pending(part).contains(n)).take(40) {
                         let mut near = Near::none(COUNT, 0.0);
                         let seen: Vec<u32> = changing.iter().copied().filter(|n| n != hidden).collect();
-                        near.extend(&[&seen[..], &pending(part)].concat(), &problem);
+                        near.extend(&[&seen[..], &pending(part)].concat(), &problem, None);
                         let mut ways = [problem.follow(part, &mut near, block)];
                         let ends = problem.ends(&ways);
                         let crossing = |way: &Way<f64>| {
@@ -469,9 +495,11 @@ mod tests {
             if !slides {
                 parts.iter_mut().for_each(|part| part.neurons[0].recent = 0);
             }
-            let block = Block { schedule: &schedule, first: FIRST, steps: 32 };
+            let block = Block { schedule: &schedule, first: FIRST, steps: 32, gram: None };
+            parts.iter_mut().for_each(|part| part.rent = 0.0);
             let taken = problem.confine(&mut parts, block, FIRST, 6);
             assert_eq!(taken.contains(&true), slides);
+            assert_eq!(parts.iter().any(|part| part.rent > 0.0), slides, "entries pay for the Gram matrix");
             for (part, taken) in parts.iter().zip(&taken) {
                 assert_eq!(part.step, if *taken { FIRST + 32 } else { FIRST });
             }

@@ -4,11 +4,14 @@ use faer::{MatMut, MatRef};
 
 use super::Problem;
 use super::changes::transposed;
+use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::ROWS;
 
 /// Room for more samples that columns are made with, as a share of those there, as its inverse.
 const ROOM: usize = 4;
+/// Samples whose inputs are gathered at a time.
+const GATHERED: usize = 96;
 /// No place.
 const NONE: u32 = u32::MAX;
 
@@ -29,6 +32,8 @@ pub(super) struct Near<R> {
     pub deviation: f64,
     /// Columns that the last block wanted.
     pub slid: usize,
+    /// Entries that were made by products since this was last set to zero.
+    pub made: usize,
 }
 
 impl<R: Real> Near<R> {
@@ -44,6 +49,7 @@ impl<R: Real> Near<R> {
             column_of: vec![],
             deviation,
             slid: 0,
+            made: 0,
         }
     }
 
@@ -58,7 +64,7 @@ impl<R: Real> Near<R> {
     }
 
     /// Takes in samples that are not there yet.
-    pub fn extend(&mut self, samples: &[u32], problem: &Problem<R>) {
+    pub fn extend(&mut self, samples: &[u32], problem: &Problem<R>, gram: Option<&Gram<R>>) {
         let before = self.samples.len();
         for sample in samples {
             self.places[*sample as usize] = self.samples.len() as u32;
@@ -77,7 +83,7 @@ impl<R: Real> Near<R> {
             return;
         }
         let owners: Vec<u32> = self.owners.iter().map(|place| self.samples[*place as usize]).collect();
-        let entries = problem.entries(samples, &owners);
+        let entries = self.entries(samples, &owners, problem, gram);
         for (column, entries) in self.columns.chunks_exact_mut(self.stride).zip(entries.chunks_exact(samples.len())) {
             column[before..self.samples.len()].copy_from_slice(entries);
         }
@@ -86,7 +92,7 @@ impl<R: Real> Near<R> {
     /// Lets go of the samples that are not wanted.
     pub fn retain(&mut self, wanted: &[bool]) {
         let kept: Vec<usize> = (0..self.samples.len()).filter(|place| wanted[self.samples[*place] as usize]).collect();
-        let mut near = Near { slid: self.slid, ..Near::none(self.places.len(), self.deviation) };
+        let mut near = Near { slid: self.slid, made: self.made, ..Near::none(self.places.len(), self.deviation) };
         let samples: Vec<u32> = kept.iter().map(|place| self.samples[*place]).collect();
         near.stride = (samples.len() + samples.len() / ROOM).next_multiple_of(ROWS);
         near.column_of = vec![NONE; kept.len()];
@@ -105,12 +111,13 @@ impl<R: Real> Near<R> {
     }
 
     /// Makes columns for samples (by place) that have none.
-    pub fn add_columns(&mut self, places: &[u32], problem: &Problem<R>) {
+    pub fn add_columns(&mut self, places: &[u32], problem: &Problem<R>, gram: Option<&Gram<R>>) {
         let sample = |place: &u32| self.samples[*place as usize];
         // What the samples have that own columns, these columns tell.
         let unknown: Vec<u32> = (0..self.samples.len() as u32).filter(|place| self.column(*place).is_none()).collect();
         let rows: Vec<u32> = unknown.iter().map(sample).collect();
-        let entries = problem.entries(&rows, &places.iter().map(sample).collect::<Vec<_>>());
+        let wanted: Vec<u32> = places.iter().map(sample).collect();
+        let entries = self.entries(&rows, &wanted, problem, gram);
         let (stride, known) = (self.stride, self.owners.len());
         self.columns.resize(stride * (known + places.len()), R::default());
         let (old, new) = self.columns.split_at_mut(stride * known);
@@ -125,6 +132,15 @@ impl<R: Real> Near<R> {
             self.column_of[*place as usize] = self.owners.len() as u32;
             self.owners.push(*place);
         }
+    }
+
+    /// ⟨x̃_n, x̃_k⟩, rows × columns, from the Gram matrix if there is one.
+    fn entries(&mut self, rows: &[u32], columns: &[u32], problem: &Problem<R>, gram: Option<&Gram<R>>) -> Vec<R> {
+        if let Some(gram) = gram {
+            return gram.entries(rows, columns);
+        }
+        self.made += rows.len() * columns.len();
+        problem.entries(rows, columns)
     }
 
     /// Forgets the columns.
@@ -142,14 +158,19 @@ impl<R: Real> Problem<R> {
         let (fewer, more) = if rows.len() <= columns.len() { (rows, columns) } else { (columns, rows) };
         let inputs = |sample: u32| &self.augmented[sample as usize * self.stride..][..self.stride];
         let side_by_side = transposed(fewer.iter().map(|sample| inputs(*sample)), fewer.len(), self.stride);
-        let in_a_row = more.iter().map(|sample| inputs(*sample)).collect::<Vec<_>>().concat();
+        let side_by_side = MatRef::from_column_major_slice(&side_by_side, fewer.len(), self.stride);
         let mut entries = vec![R::default(); rows.len() * columns.len()];
-        R::multiply(
-            MatMut::from_column_major_slice_mut(&mut entries, fewer.len(), more.len()),
-            false,
-            MatRef::from_column_major_slice(&side_by_side, fewer.len(), self.stride),
-            MatRef::from_column_major_slice(&in_a_row, self.stride, more.len()),
-        );
+        let mut in_a_row = Vec::with_capacity(GATHERED.min(more.len()) * self.stride);
+        for (entries, samples) in entries.chunks_mut((fewer.len() * GATHERED).max(1)).zip(more.chunks(GATHERED)) {
+            in_a_row.clear();
+            samples.iter().for_each(|sample| in_a_row.extend_from_slice(inputs(*sample)));
+            R::multiply(
+                MatMut::from_column_major_slice_mut(entries, fewer.len(), samples.len()),
+                false,
+                side_by_side,
+                MatRef::from_column_major_slice(&in_a_row, self.stride, samples.len()),
+            );
+        }
         if rows.len() <= columns.len() {
             return entries;
         }
