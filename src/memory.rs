@@ -2,7 +2,7 @@
 //!
 //! Arrays of many megabytes cost time before anything is computed: the system hands them out in pages of 4 KiB, one
 //! interruption each, and the processor looks up the place of every page it touches. In pages of 2 MiB there are 512 times fewer of
-//! both. Many Linux systems give them only where a program asks; [`HugePages`] asks. `pertlearn` and the benches use it:
+//! both. Many Linux systems give them only where a program asks; [`HugePages`] asks. `pertlearn` and the bench `timing` use it:
 //!
 //! ```
 //! #[global_allocator]
@@ -12,13 +12,13 @@
 //! A library cannot decide this for the programs that use it, so yours has to have these lines as well.
 
 // The need: asking for huge pages takes an allocator, and the language has no other way to write one. Measured in
-// `docs/speed.md`: without them the kernel matrix of 4000 points takes half as long again.
+// `docs/speed.md`: without them the kernel matrix of 4000 points takes a third longer.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
 /// Bytes from which on huge pages are asked for. The C library of most systems maps what is so large on its own and gives it back when it
-/// is freed; smaller memory it keeps and hands out again, and to clear a huge page for that would cost more than it saves.
+/// is freed; smaller memory it keeps and hands out again, and clearing a huge page each time would cost what it saves.
 #[cfg(target_os = "linux")]
 const LARGE: usize = 1 << 25;
 /// Where pages are larger than that, the system refuses, and nothing changes.
