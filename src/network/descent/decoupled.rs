@@ -22,6 +22,7 @@
 //! the displacement that a unit force of step j has caused by the end. With R_k = Σ_{j ≥ k} D_j, C_n starts as φ'_n R_0 and
 //! changes by Δφ'_n R_k when sample n changes sign before step k.
 
+mod arrival;
 mod block;
 mod changes;
 mod confined;

@@ -3,7 +3,7 @@
 use faer::{MatMut, MatRef};
 
 use super::Problem;
-use super::confined::SLACK;
+use super::arrival::SLACK;
 use super::near::Near;
 use super::part::Part;
 use super::schedule::Schedule;
