@@ -13,6 +13,9 @@ use crate::network::descent::sweep::{Change, ROWS};
 pub(super) const REFRESH: usize = 10;
 /// Samples of one task of a product: a multiple of a tile's rows.
 pub(super) const SAMPLES_PER_TASK: usize = 512;
+/// What neurons are taken to spend without the Gram matrix in the end, per what they have spent by now: what changes sides goes on
+/// changing sides.
+const FORESIGHT: f64 = 2.0;
 /// Bytes that a core's own cache keeps.
 const SECOND_LEVEL_CACHE: usize = 1 << 20;
 
@@ -58,7 +61,7 @@ impl<R: Real> Problem<R> {
         part.regret = 0.0;
         if gram.is_none() && by_columns < by_products && self.count * self.count <= LARGEST {
             part.rent += by_products - by_columns;
-            if part.rent * share > self.gram_cost() {
+            if FORESIGHT * part.rent * share > self.gram_cost() {
                 return false;
             }
         }
@@ -172,7 +175,7 @@ impl<R: Real> Problem<R> {
     pub(super) fn wants_gram(&self, parts: &[Part<R>], width: usize) -> bool {
         let rent: f64 = parts.iter().map(|part| part.rent).sum();
         let size: usize = parts.iter().map(Part::size).sum();
-        rent * width as f64 > self.gram_cost() * size as f64
+        FORESIGHT * rent * width as f64 > self.gram_cost() * size as f64
     }
 
     pub(super) fn gram_cost(&self) -> f64 {

@@ -53,8 +53,6 @@ const GATHERING: f64 = 8.0;
 /// How many times cheaper than Gram columns a block must seem. At d = 1000, N = 2000, where by this count blocks are cheaper, they took
 /// a third longer.
 const OVER_COLUMNS: f64 = 2.0;
-/// Entries that neurons are taken to need in the end, per entry that they have needed by now: what slides goes on sliding.
-const FORESIGHT: f64 = 2.0;
 
 /// A neuron that tries to take a block.
 struct Attempt<'a, R> {
@@ -120,7 +118,7 @@ impl<R: Real> Problem<R> {
     ) -> Verdict<'a, R> {
         let Attempt { index, part, mut near } = attempt;
         if self.count * self.count <= LARGEST {
-            part.rent += FORESIGHT * std::mem::take(&mut near.made) as f64 * self.entry_cost();
+            part.rent += std::mem::take(&mut near.made) as f64 * self.entry_cost();
         }
         let columns = part.changes[0].columns.len() + way.flips.iter().map(Vec::len).sum::<usize>();
         if part.neurons[0].age + columns > REFRESH * self.count {
@@ -158,10 +156,6 @@ impl<R: Real> Problem<R> {
         if part.neurons[0].recent == 0 {
             return None;
         }
-        // Twice as many sign changes as lately will do, or the block is given up.
-        if part.neurons[0].age + 2 * (flips * block.steps as f64) as usize > REFRESH * self.count {
-            self.form_anew(part, &[0]);
-        }
         let deviation = last.as_ref().map_or(0.0, |near| near.deviation);
         let Stretch { s, c, .. } = block.stretch();
         // p is a mean of past forces, 1/(1 − β) times.
@@ -197,6 +191,10 @@ impl<R: Real> Problem<R> {
             return None;
         }
         near.extend(&missing, self, block.gram);
+        // Twice as many sign changes as lately will do, or the block is given up.
+        if part.neurons[0].age + 2 * (flips * block.steps as f64) as usize > REFRESH * self.count {
+            self.form_anew(part, &[0]);
+        }
         Some(near)
     }
 

@@ -1,5 +1,7 @@
 //! The state of some neurons that walk together.
 
+use rayon::prelude::*;
+
 use super::changes::REFRESH;
 use super::near::Near;
 use crate::network::descent::real::Real;
@@ -7,6 +9,10 @@ use crate::network::descent::sweep::{Change, Flip, ROWS};
 
 /// Share of the samples, as its inverse, from which a dense product is cheaper than paying for them one by one.
 const MOST_OWED: usize = 16;
+/// Sign changes that are worth another thread.
+const SHARED: usize = 1 << 13;
+/// Bytes of what is booked of all neurons that caches keep.
+const CACHED: usize = 1 << 21;
 
 /// The force on a neuron's weights, X̃ c.
 #[derive(Clone)]
@@ -35,6 +41,25 @@ pub(super) struct Neuron<R> {
     pub place: usize,
     /// Sign changes since they were last collected.
     pub recent: usize,
+}
+
+impl<R: Real> Neuron<R> {
+    fn book(&mut self, changes: &mut Change<R>, flip: &Flip, weights: &[R], slope: f64, reach: f64) {
+        let n = flip.sample as usize;
+        let change = if flip.above { 1.0 - slope } else { slope - 1.0 };
+        self.reach[n] += change * reach;
+        self.above = if flip.above { self.above + 1 } else { self.above - 1 };
+        let factor = R::of(self.readout * change) * weights[n];
+        self.recent += 1;
+        changes.columns.push((flip.sample, factor));
+        if let Some(known) = &mut self.on_weights {
+            known.owed.push((flip.sample, factor));
+            let count = self.reach.len();
+            if known.owed.len() > count / MOST_OWED || known.paid + known.owed.len() > REFRESH * count {
+                self.on_weights = None;
+            }
+        }
+    }
 }
 
 /// u, p, q of some neurons (laid out for the [sweep](crate::network::descent::sweep)) and what is booked about them.
@@ -128,23 +153,25 @@ impl<R: Real> Part<R> {
 
     /// Books sign changes found by the step before `self.step`; `reach` is what a unit force moves from here on.
     pub fn book(&mut self, flips: &[Flip], weights: &[R], slope: f64, reach: f64) {
-        for flip in flips {
-            let n = flip.sample as usize;
-            let neuron = &mut self.neurons[flip.neuron as usize];
-            let change = if flip.above { 1.0 - slope } else { slope - 1.0 };
-            neuron.reach[n] += change * reach;
-            neuron.above = if flip.above { neuron.above + 1 } else { neuron.above - 1 };
-            let factor = R::of(neuron.readout * change) * weights[n];
-            neuron.recent += 1;
-            self.changes[flip.neuron as usize].columns.push((flip.sample, factor));
-            if let Some(known) = &mut neuron.on_weights {
-                known.owed.push((flip.sample, factor));
-                let count = neuron.reach.len();
-                if known.owed.len() > count / MOST_OWED || known.paid + known.owed.len() > REFRESH * count {
-                    neuron.on_weights = None;
-                }
-            }
+        let each = |neuron: &mut Neuron<R>, change: &mut Change<R>, flips: &[Flip]| {
+            flips.iter().for_each(|flip| neuron.book(change, flip, weights, slope, reach));
+        };
+        let size = self.size();
+        if size * weights.len() * size_of::<f64>() <= CACHED {
+            let Part { neurons, changes, .. } = self;
+            return flips.chunk_by(|a, b| a.neuron == b.neuron).for_each(|flips| {
+                let neuron = flips[0].neuron as usize;
+                each(&mut neurons[neuron], &mut changes[neuron], flips);
+            });
         }
+        // Neuron after neuron, so that what is booked of one comes to the cache once.
+        let sorted = by_neuron(flips, size);
+        let mut own: Vec<&[Flip]> = vec![&[]; size];
+        sorted.chunk_by(|a, b| a.neuron == b.neuron).for_each(|flips| own[flips[0].neuron as usize] = flips);
+        let booked = self.neurons.par_iter_mut().zip(&mut self.changes).zip(own);
+        booked.with_min_len(size.div_ceil(1 + flips.len() / SHARED)).for_each(|((neuron, change), flips)| {
+            each(neuron, change, flips);
+        });
     }
 
     /// Each neuron for itself.
@@ -193,6 +220,22 @@ impl<R: Real> Part<R> {
     }
 }
 
+/// The sign changes of each neuron together, in their order.
+fn by_neuron(flips: &[Flip], size: usize) -> Vec<Flip> {
+    let mut places = vec![0_u32; size + 1];
+    flips.iter().for_each(|flip| places[flip.neuron as usize + 1] += 1);
+    for neuron in 0..size {
+        places[neuron + 1] += places[neuron];
+    }
+    let mut sorted = vec![Flip { neuron: 0, sample: 0, above: false }; flips.len()];
+    for flip in flips {
+        let place = &mut places[flip.neuron as usize];
+        sorted[*place as usize] = *flip;
+        *place += 1;
+    }
+    sorted
+}
+
 /// Where u of a sample stands.
 fn position(size: usize, neuron: usize, n: usize) -> usize {
     (n / ROWS * size + neuron) * 3 * ROWS + n % ROWS
@@ -214,4 +257,53 @@ fn side_by_side<'a, T: Copy + 'a>(neurons: impl Iterator<Item = &'a [T]>, len: u
         neurons.iter().for_each(|own| values.extend_from_slice(&own[first..first + len]));
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is booked about many samples goes neuron after neuron, on several threads; the order of a neuron's sign changes stays.
+    #[test]
+    fn sign_changes_are_booked_in_their_order_whether_or_not_the_cache_holds_what_is_booked() {
+        for count in [100, 100_000] {
+            let u: Vec<Vec<f64>> =
+                [1.0, 2.0, 3.0].map(|pace| (0..count).map(|n| (pace * n as f64).sin()).collect()).into();
+            let neurons: Vec<(f64, &[f64])> = [0.5, -2.0, 1.5].into_iter().zip(u.iter().map(|u| &u[..])).collect();
+            let part = Part::start(&neurons, 0.25, 1.0);
+            let weights: Vec<f64> = (0..part.sides.len() / 3 * ROWS).map(|n| 1.0 + n as f64).collect();
+            assert_eq!(3 * weights.len() * size_of::<f64>() > CACHED, count > 100);
+            // As a sweep finds them: tile after tile, in a tile neuron after neuron. So many that several threads book them.
+            let mut flips = Vec::new();
+            for tile in 0..count / ROWS {
+                for neuron in 0..3 {
+                    let first = tile * ROWS;
+                    let samples = (first..first + ROWS).filter(|n| n % (neuron + 3) == 0);
+                    flips.extend(samples.map(|n| Flip {
+                        neuron: neuron as u32,
+                        sample: n as u32,
+                        above: !part.is_above(neuron, n),
+                    }));
+                }
+            }
+            assert!(flips.len() > 3 * SHARED || count == 100);
+            let mut booked = part.clone();
+            booked.book(&flips, &weights, 0.25, 0.5);
+            for (neuron, (readout, _)) in neurons.iter().enumerate() {
+                let own: Vec<&Flip> = flips.iter().filter(|flip| flip.neuron as usize == neuron).collect();
+                let change = |flip: &Flip| if flip.above { 0.75 } else { -0.75 };
+                let columns: Vec<(u32, f64)> = own
+                    .iter()
+                    .map(|flip| (flip.sample, readout * change(flip) * weights[flip.sample as usize]))
+                    .collect();
+                assert_eq!(booked.changes[neuron].columns, columns);
+                let mut reach = part.neurons[neuron].reach.clone();
+                own.iter().for_each(|flip| reach[flip.sample as usize] += change(flip) * 0.5);
+                assert_eq!(booked.neurons[neuron].reach, reach);
+                let above = own.iter().map(|flip| if flip.above { 1 } else { -1 }).sum::<isize>();
+                assert_eq!(booked.neurons[neuron].above as isize - part.neurons[neuron].above as isize, above);
+                assert_eq!(booked.neurons[neuron].recent, own.len());
+            }
+        }
+    }
 }
