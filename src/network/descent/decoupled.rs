@@ -10,7 +10,7 @@
 //!
 //! Points that span a small space are replaced by their coordinates in it ([`subspace`](super::subspace)).
 //!
-//! The Gram matrix is made once it has paid for itself. Neurons walk together as long as sign changes are frequent, so
+//! The Gram matrix is made once half of its cost has been spent without it. Neurons walk together as long as sign changes are frequent, so
 //! that a tile of the Gram matrix serves them all from the second-level cache, and alone when they are rare, so that
 //! their state stays in the first-level cache; stretches without sign changes are then crossed in one step ([`Problem::stretch`]).
 //! Neurons that slide, a few samples changing side every few steps and all others never, follow these samples only, through

@@ -171,7 +171,7 @@ impl<R: Real> Problem<R> {
         self.stride as f64 * 0.045 * size_of::<R>() as f64 / 8.0
     }
 
-    /// Whether the Gram matrix would have paid for itself by now, by what all neurons have spent without it.
+    /// Whether the Gram matrix should be made, by what all neurons have spent without it.
     pub(super) fn wants_gram(&self, parts: &[Part<R>], width: usize) -> bool {
         let rent: f64 = parts.iter().map(|part| part.rent).sum();
         let size: usize = parts.iter().map(Part::size).sum();
