@@ -55,6 +55,19 @@ pub(crate) fn multiply_parallel(dst: &mut [f64], store: Store, alpha: f64, lhs: 
     });
 }
 
+/// Values of one task of [`map_columns`].
+const MAPPED: usize = 1 << 14;
+
+/// A matrix of the same shape on all threads: `map` fills each column, given its index and that of `matrix`.
+pub(crate) fn map_columns(matrix: &DMatrix<f64>, map: impl Fn(usize, &[f64], &mut [f64]) + Sync) -> DMatrix<f64> {
+    let (rows, cols) = matrix.shape();
+    let mut values = vec![0.0; matrix.len()];
+    let columns = values.par_chunks_mut(rows.max(1)).zip(matrix.as_slice().par_chunks(rows.max(1)));
+    let columns = columns.enumerate().with_min_len(MAPPED / rows.max(1) + 1);
+    columns.for_each(|(index, (to, from))| map(index, from, to));
+    DMatrix::from_vec(rows, cols, values)
+}
+
 /// The first `cols` columns of XᵀX, count × cols, for X = `columns` (stride × count): on and below the diagonal by products
 /// on all threads, above it mirrored.
 pub(crate) fn gram_columns(columns: &[f64], stride: usize, cols: usize) -> Vec<f64> {
@@ -228,6 +241,18 @@ mod tests {
                 // A product of inner dimension 5 errs by at most (5+2)ε Σ|·| ≤ 7ε·5·2, plus one rounding of the result.
                 assert!((dst[c * rows + r] - (1.0 + 2.0 * exact)).abs() <= 100.0 * f64::EPSILON);
             }
+        }
+    }
+
+    #[test]
+    fn every_column_is_mapped_to_its_own() {
+        // Many tasks, one, and none.
+        for (rows, cols) in [(3, 20_000), (3, 2), (0, 2), (3, 0)] {
+            let matrix = DMatrix::from_fn(rows, cols, |i, n| (i + 10 * n) as f64);
+            let mapped = map_columns(&matrix, |index, from, to| {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = index as f64 - 2.0 * from);
+            });
+            assert_eq!(mapped, DMatrix::from_fn(rows, cols, |i, n| n as f64 - 2.0 * (i + 10 * n) as f64));
         }
     }
 

@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use crate::error::{Error, Result};
-use crate::linalg::norm_squared;
+use crate::linalg::{map_columns, norm_squared};
 use crate::loss::Loss;
 use crate::problem::{finite_nonnegative, finite_positive};
 
@@ -35,12 +35,10 @@ pub fn adversarial_perturbations(
         let count = (0..norms.len()).filter(undefined).count();
         return Err(Error::ZeroGradient { network: "trained network", index, norm: norms[index], count });
     }
-    let mut perturbations = gradients.clone();
-    for (n, column) in perturbations.as_mut_slice().chunks_exact_mut(gradients.nrows()).enumerate() {
+    Ok(map_columns(gradients, |n, gradient, perturbation| {
         let (length, norm) = (epsilon * signs[n] * targets[n], norms[n]);
-        column.iter_mut().for_each(|p| *p = length * *p / norm);
-    }
-    Ok(perturbations)
+        perturbation.iter_mut().zip(gradient).for_each(|(p, g)| *p = length * g / norm);
+    }))
 }
 
 /// The perturbations of the authors' code: as [`adversarial_perturbations`], but a norm below 10⁻¹² counts as 10⁻¹², so
@@ -57,14 +55,13 @@ pub fn guarded_perturbations(
 ) -> Result<DMatrix<f64>> {
     finite_nonnegative("epsilon", epsilon)?;
     check_counts(gradients, outputs, targets)?;
-    let mut result = gradients.clone();
-    for (mut column, (f, y)) in result.column_iter_mut().zip(outputs.iter().zip(targets)) {
-        // The loss's gradient is −force·y·∇f: its size counts for the guard, as in the authors' code.
-        let force = y * loss.force(y * f);
-        let norm = force.abs() * norm_squared(column.as_slice()).sqrt();
-        column *= epsilon * force / norm.max(NORM_GUARD);
-    }
-    Ok(result)
+    // The loss's gradient is −force·y·∇f: its size counts for the guard, as in the authors' code.
+    let forces: Vec<f64> = outputs.iter().zip(targets).map(|(f, y)| y * loss.force(y * f)).collect();
+    Ok(map_columns(gradients, |n, gradient, perturbation| {
+        let norm = forces[n].abs() * norm_squared(gradient).sqrt();
+        let scale = epsilon * forces[n] / norm.max(NORM_GUARD);
+        perturbation.iter_mut().zip(gradient).for_each(|(p, g)| *p = g * scale);
+    }))
 }
 
 /// What [`guarded_perturbations`] takes a smaller norm for.

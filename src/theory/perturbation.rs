@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use super::Predictor;
 use crate::error::{Error, Result};
-use crate::linalg::norm_squared;
+use crate::linalg::{map_columns, norm_squared};
 use crate::problem::{Points, Scenario, TrainingSet, finite_positive};
 
 //= N3@fe17341c
@@ -29,9 +29,9 @@ pub fn perturbations(gradients: &DMatrix<f64>, targets: &[f64], epsilon: f64) ->
         return Err(Error::ZeroGradient { network: "limit function", index, norm: norms[index], count });
     }
     let scales: Vec<f64> = targets.iter().zip(&norms).map(|(y, norm)| epsilon * y / norm).collect();
-    let mut moves = gradients.clone();
-    moves.column_iter_mut().zip(scales).for_each(|(mut column, scale)| column *= scale);
-    Ok(moves)
+    Ok(map_columns(gradients, |n, gradient, perturbation| {
+        perturbation.iter_mut().zip(gradient).for_each(|(p, g)| *p = g * scales[n]);
+    }))
 }
 
 //= N3@fe17341c
@@ -48,8 +48,10 @@ pub fn perturbed_points(points: &Points, perturbations: &DMatrix<f64>, scenario:
         });
     }
     let moved = match scenario {
-        Scenario::PerturbationOnly => perturbations.clone(),
-        Scenario::OnImage => points.as_columns() + perturbations,
+        Scenario::PerturbationOnly => map_columns(perturbations, |_, from, to| to.copy_from_slice(from)),
+        Scenario::OnImage => map_columns(perturbations, |n, from, to| {
+            to.iter_mut().zip(points.point(n)).zip(from).for_each(|((r, x), p)| *r = x + p);
+        }),
     };
     Points::from_columns("perturbed points", moved)
 }

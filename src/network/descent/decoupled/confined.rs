@@ -18,8 +18,8 @@
 //! for some samples, the block is taken again with these among the near. It allows for rounding by 64ε of the sizes of its terms, which is
 //! not proved to suffice: a sample that it lets pass wrongly comes within rounding of its boundary. (R5 does not rest on it.)
 //!
-//! The entries come from products, neuron by neuron, or from the Gram matrix of all samples, which is made when that would have
-//! cost no more. Where it is there and stays in a cache its columns are as cheap as blocks, and none is taken.
+//! The entries come from products, neuron by neuron, or from the Gram matrix of all samples, which is made when half of its cost
+//! has been spent without it. Where it is there and stays in a cache its columns are as cheap as blocks, and none is taken.
 
 use rayon::prelude::*;
 
