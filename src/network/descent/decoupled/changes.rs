@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gram_matrix_is_asked_for_once_it_would_have_paid() {
+    fn the_gram_matrix_is_asked_for_once_products_have_cost_enough() {
         let (problem, mut part) = problem();
         let flip = |part: &Part<f64>| Flip { neuron: 0, sample: 1, above: !part.is_above(0, 1) };
         let mut steps = 0;

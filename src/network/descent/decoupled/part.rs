@@ -44,6 +44,7 @@ pub(super) struct Neuron<R> {
 }
 
 impl<R: Real> Neuron<R> {
+    /// Books a sign change of this neuron ([`Part::book`]); `changes`: its own.
     fn book(&mut self, changes: &mut Change<R>, flip: &Flip, weights: &[R], slope: f64, reach: f64) {
         let n = flip.sample as usize;
         let change = if flip.above { 1.0 - slope } else { slope - 1.0 };
