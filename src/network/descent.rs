@@ -16,6 +16,8 @@ mod real;
 mod subspace;
 mod sweep;
 
+use rayon::prelude::*;
+
 use super::neurons::{Neurons, Weights};
 use super::plateau::Plateau;
 use crate::error::{Error, Result};
@@ -190,11 +192,11 @@ impl Descent {
 
 /// (x_n, 1), stride × count.
 fn augmented<R: real::Real>(train: &TrainingSet) -> Vec<R> {
-    let mut augmented = Vec::with_capacity(train.count() * (train.input_dim() + 1));
-    for x in train.points().iter() {
-        augmented.extend(x.iter().map(|v| R::of(*v)));
-        augmented.push(R::of(1.0));
-    }
+    let stride = train.input_dim() + 1;
+    let mut augmented = vec![R::of(1.0); stride * train.count()];
+    augmented.par_chunks_exact_mut(stride).enumerate().for_each(|(n, augmented)| {
+        augmented.iter_mut().zip(train.points().point(n)).for_each(|(to, x)| *to = R::of(*x));
+    });
     augmented
 }
 

@@ -117,7 +117,7 @@ impl<R: Real> Problem<R> {
         all_above.resize(padded, R::default());
         let (slope, momentum_f64, momentum) = (R::of(slope.value()), momentum, R::of(momentum));
         let length = |x: &[R]| x.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt();
-        let mut lengths: Vec<R> = augmented.chunks_exact(stride).map(|x| R::of(length(x))).collect();
+        let mut lengths: Vec<R> = augmented.par_chunks_exact(stride).map(|x| R::of(length(x))).collect();
         lengths.resize(padded, R::default());
         Problem {
             count,

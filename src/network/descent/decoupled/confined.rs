@@ -375,4 +375,31 @@ mod tests {
             }
         }
     }
+
+    /// So many samples that their Gram matrix is never made: entries come from products to the end.
+    #[test]
+    fn where_the_gram_matrix_would_be_too_large_blocks_do_without() {
+        let rates = [0.7; STEPS];
+        let schedule = Schedule::new(&rates, 0.9);
+        let count = 24_000;
+        assert!(count * count > LARGEST);
+        let problem = problem(0, count, 20);
+        let neurons = Streams::new(0, "neurons of a test");
+        let neurons = Neurons::draw(20, 3, Initialisation::Standard, Readout::Gaussian, neurons).unwrap();
+        let mut parts = Part::singles(problem.group(&neurons, 0, 3, &schedule).parts);
+        parts.iter_mut().for_each(|part| problem.walk(part, None, &schedule, FIRST, 1.0));
+        let mut expected = parts.clone();
+        let block = Block { schedule: &schedule, first: FIRST, steps: 32, gram: None };
+        let taken = problem.confine(&mut parts, block, FIRST, 3);
+        assert!(taken.contains(&true));
+        for ((found, expected), taken) in parts.iter().zip(&mut expected).zip(taken) {
+            assert_eq!(found.rent, 0.0, "nothing is saved up for a matrix that will not be made");
+            if taken {
+                problem.walk(expected, None, &schedule, FIRST + 32, 1.0);
+                assert_eq!((found.step, expected.step), (FIRST + 32, FIRST + 32), "no step waits for it either");
+                assert!(found.sides == expected.sides);
+                assert_eq!(found.neurons[0].reach, expected.neurons[0].reach);
+            }
+        }
+    }
 }
