@@ -1,6 +1,6 @@
 //! The same numbers to the last bit for every number of threads, from run to run, and from every build of this source.
 //!
-//! Across processors the bits may differ (`docs/speed.md` says by how much they do): products choose their blocking and
+//! Across processors the bits may differ (`docs/speed.md` says by how much they do, and what follows): products choose their blocking and
 //! their fused instructions by what the processor offers, and the order of a sum decides its last bits. Within one
 //! processor nothing that is computed depends on the build: Rust neither fuses nor reorders floating-point operations,
 //! and blocks are cut by sizes, not by threads.
