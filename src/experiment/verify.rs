@@ -7,6 +7,7 @@
 mod claims;
 mod measure;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::data::DataSet;
@@ -204,11 +205,11 @@ impl Verification {
     }
 
     /// Verifies every claim on one of `data_sets` data sets (their number divides the error budget). `step` is called
-    /// after each network.
+    /// after each network, from several threads.
     ///
     /// # Errors
     /// Parameters outside their domains; a vanishing gradient of the limit function.
-    pub fn run(&self, setting: &Setting, data_sets: usize, step: &dyn Fn()) -> Result<DataReport> {
+    pub fn run(&self, setting: &Setting, data_sets: usize, step: &(dyn Fn() + Sync)) -> Result<DataReport> {
         self.check()?;
         for (name, value) in [("time", setting.time), ("time of g", setting.time_perturbed)] {
             finite_positive(name, value)?;
@@ -216,18 +217,23 @@ impl Verification {
         let limits = Limits::new(self, setting)?;
         let (train, test) = (&setting.data.train, &setting.data.test);
         let flow = GradientFlow::new(train, self.slope, setting.time)?.with_test(test)?.with_gradients().prepare();
-        let mut cells = Vec::new();
-        let mut standard_cells = Vec::new();
-        for &width in &self.widths {
-            for network in 0..self.networks_at(width) {
-                cells.push(measure::antisymmetric(self, setting, &limits, &flow, width, network)?);
+        let networks = |&width: &usize| (0..self.networks_at(width)).map(move |network| (width, network));
+        let networks: Vec<(usize, usize)> = self.widths.iter().flat_map(networks).collect();
+        // Threads share the networks: narrow ones have too few neurons to share.
+        let found: Vec<(Cell, Option<StandardCell>)> = networks
+            .into_par_iter()
+            .map(|(width, network)| {
+                let cell = measure::antisymmetric(self, setting, &limits, &flow, width, network)?;
                 // What does not converge needs fewer networks to show it.
-                if network.is_multiple_of(2) {
-                    standard_cells.push(measure::standard(self, setting, &limits, &flow, width, network)?);
-                }
+                let standard = network.is_multiple_of(2);
+                let standard =
+                    standard.then(|| measure::standard(self, setting, &limits, &flow, width, network)).transpose()?;
                 step();
-            }
-        }
+                Ok((cell, standard))
+            })
+            .collect::<Result<_>>()?;
+        let (cells, standard_cells): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        let standard_cells: Vec<StandardCell> = standard_cells.into_iter().flatten().collect();
         let claims = claims::decide(self, &cells, &standard_cells, FALSE_ALARM / data_sets as f64);
         Ok(DataReport {
             data: setting.data.name.clone(),

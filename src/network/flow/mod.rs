@@ -4,8 +4,9 @@
 //! piecewise linear in time and is followed exactly, event by event (`neuron`). Neurons are drawn, trained and
 //! forgotten block by block, so memory does not grow with the width.
 //!
-//! Cost per neuron: (d+1)N + N² multiply-adds in matrix products for the start, N per event, and (d+1)M + NM for the
-//! outputs at M test points; 2dN more for the gradients. Rounding: each preactivation carries an error of at most about
+//! Cost per neuron: (d+1)N + N² multiply-adds in matrix products for the start, N per event, and for the outputs at M test
+//! points (d+1)M and either NM more, with N·M·(d+1) for a Gram matrix once, or (d+1)(N + M) through the trained weights,
+//! whichever is less; 2dN more for the gradients, which need the trained weights too. Rounding: each preactivation carries an error of at most about
 //! (d + N + events)·ε times ‖w̃‖‖x̃‖ + |a| T Σ|β_n K_n|.
 //!
 //! Where a sample attracts a neuron from both sides of its boundary the neuron slides along u = 0 with a derivative
@@ -22,6 +23,8 @@ pub use block::Block;
 pub use neuron::DerivativeChange;
 pub use sample::{Moments, PairMoments, PairSampling, Truncation};
 pub use totals::FlowOutcome;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
@@ -121,7 +124,7 @@ impl<'a> GradientFlow<'a> {
     /// # Errors
     /// Neurons with another input dimension; a result that is not finite; the safeguard of the event loop.
     pub fn run(&self, neurons: &Neurons) -> Result<FlowOutcome> {
-        self.prepare().run(neurons)
+        self.prepared_for(neurons.width() as f64).run(neurons)
     }
 
     /// Runs the flow and shows every block of neurons to an observer.
@@ -133,15 +136,26 @@ impl<'a> GradientFlow<'a> {
         neurons: &Neurons,
         observer: &(dyn Fn() -> O + Sync),
     ) -> Result<(FlowOutcome, O)> {
-        self.prepare().run_observed(neurons, observer)
+        self.prepared_for(neurons.width() as f64).run_observed(neurons, observer)
     }
 
-    /// Forms the Gram matrices once, for many networks on the same data: (N + M)·N numbers.
+    /// Forms the Gram matrices once, for many networks on the same data: N² numbers, and NM if trained values at test points
+    /// are better formed from them than from trained weights.
     #[must_use]
     pub fn prepare(&self) -> PreparedFlow<'a> {
+        self.prepared_for(f64::INFINITY)
+    }
+
+    /// For so many neurons in all.
+    fn prepared_for(&self, neurons: f64) -> PreparedFlow<'a> {
         let sites = Sites::new(self.train, self.test.filter(|_| self.watch_test));
-        let test = self.test.map(|points| TestPoints::new(points, &sites));
+        let test = self.test.map(|points| TestPoints::new(points, &sites, neurons, self.forms_weights()));
         PreparedFlow { flow: self.clone(), sites, test }
+    }
+
+    /// Whether the trained weights are formed whatever the way to the test values.
+    fn forms_weights(&self) -> bool {
+        self.gradients || self.keep_weights
     }
 }
 
@@ -180,15 +194,19 @@ impl PreparedFlow<'_> {
         }
         let plan = Plan::new(sites, neurons.width(), flow.gradients, flow.train.count() * flow.train.input_dim());
         let storage = || (Block::new(sites, flow.slope, flow.time, plan.block), Scratch::new(sites, test, plan.block));
+        // Handed from lane to lane: fresh memory is dear.
+        let kept = Mutex::new(Vec::new());
         let lanes: Vec<Result<(Totals, O)>> = (0..plan.lanes)
             .into_par_iter()
-            .map_init(storage, |(block, scratch), lane| {
+            .map(|lane| {
                 let (mut totals, mut observer) = (Totals::new(flow, sites, neurons.multiplicity()), observer());
+                let (mut block, mut scratch) = locked(&kept).pop().unwrap_or_else(storage);
                 for (first, size) in plan.blocks(lane) {
                     block.run(neurons, first, size)?;
-                    observer.block(block);
-                    totals.add(flow, test, block, scratch);
+                    observer.block(&block);
+                    totals.add(flow, test, &mut block, &mut scratch);
                 }
+                locked(&kept).push((block, scratch));
                 Ok((totals, observer))
             })
             .collect();
@@ -208,6 +226,11 @@ impl PreparedFlow<'_> {
     }
 }
 
+/// What is kept, even if a thread that held it has panicked: whatever is there is overwritten before it is read.
+fn locked<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// How the neurons are divided: a function of the problem alone, never of the number of threads.
 struct Plan {
     width: usize,
@@ -217,9 +240,11 @@ struct Plan {
 
 impl Plan {
     fn new(sites: &Sites, width: usize, gradients: bool, gradient_size: usize) -> Self {
-        // Blocks of about 2¹⁶ preactivations stay in the second-level cache; 32 neurons at least keep products efficient.
-        // Even, so that no antisymmetric pair is torn apart.
-        let block = ((1 << 16) / sites.count.max(sites.stride)).clamp(32, 256) & !1;
+        // Products read the inputs and the Gram matrix once per block: the more neurons, the better, as long as a block of
+        // 2¹⁸ preactivations and eight blocks can be had. 32 neurons at least keep products efficient. Even, so that no
+        // antisymmetric pair is torn apart.
+        let most = ((1 << 18) / sites.count.max(sites.stride)).min(256);
+        let block = width.div_ceil(2).min(most).max(32).next_multiple_of(2);
         // Each lane has its own sums: eight lanes at least, to share evenly, and about 64 MB of sums if that allows more.
         let sums = if gradients { 2 * gradient_size } else { sites.count };
         let lanes = ((1 << 23) / sums.max(1)).clamp(8, 32).min(width.div_ceil(block));

@@ -141,25 +141,33 @@ impl Scratch {
     }
 }
 
-/// Augmented test points and their products with the active sites (test × active).
+/// Augmented test points and, where trained values are formed from it, their products with the active sites (test × active).
 pub(super) struct TestPoints {
     count: usize,
     augmented: Vec<f64>,
-    gram: Vec<f64>,
+    gram: Option<Vec<f64>>,
 }
 
 impl TestPoints {
-    pub fn new(points: &Points, sites: &Sites) -> Self {
-        let augmented = augment(points);
-        let count = points.count();
-        let mut gram = vec![0.0; count * sites.active];
-        if sites.active > 0 {
+    /// For so many neurons ([`PreparedFlow`](super::PreparedFlow)), whose trained weights are `formed` in any case or not.
+    pub fn new(points: &Points, sites: &Sites, neurons: f64, formed: bool) -> Self {
+        let (augmented, count) = (augment(points), points.count());
+        let gram = gram_pays(sites, count, neurons, formed).then(|| {
+            let mut gram = vec![0.0; count * sites.active];
             let driving = view(&sites.augmented[..sites.stride * sites.active], sites.stride, sites.active);
             let test = view(&augmented, sites.stride, count);
             crate::linalg::multiply_parallel(&mut gram, Store::Replace, 1.0, test.transpose(), driving);
-        }
+            gram
+        });
         TestPoints { count, augmented, gram }
     }
+}
+
+/// Whether trained values take fewer operations from what the samples add to the initial ones than from the trained weights.
+fn gram_pays(sites: &Sites, test_count: usize, neurons: f64, formed: bool) -> bool {
+    let [stride, active, test] = [sites.stride, sites.active, test_count].map(|v| v as f64);
+    let forming = if formed { 0.0 } else { stride * active };
+    test * active * (1.0 + stride / neurons) < stride * test + forming
 }
 
 impl Totals {
@@ -194,11 +202,32 @@ impl Totals {
         self.undecided += block.undecided.iter().filter(|&&u| u).count() as u64;
         self.add_sites(block);
         scratch.fill_impulses(block);
+        if flow.gradients && block.multiplicity == 1 {
+            // For antisymmetric pairs ∇f_0 ≡ 0 exactly.
+            let slope = block.slope;
+            scratch.fill_weighted(block, |block, k, site| slope.derivative(block.initial_at(k, site)));
+            add_gradient(&mut self.initial_gradient, block, scratch);
+        }
+        if flow.forms_weights() || test.is_some_and(|test| test.gram.is_none()) {
+            move_weights(block, scratch);
+        }
         if let Some(test) = test {
             self.add_test_values(test, block, scratch);
         }
-        if flow.gradients || flow.keep_weights {
-            self.add_weights_and_gradients(flow, block, scratch);
+        if flow.gradients {
+            let Sites { active, count, .. } = *block.sites;
+            scratch.fill_weighted(block, |block, k, site| {
+                if site < active {
+                    block.derivative[active * k + site]
+                } else {
+                    block.slope.derivative(block.preactivation[count * k + site])
+                }
+            });
+            add_gradient(&mut self.gradient, block, scratch);
+        }
+        if flow.keep_weights {
+            self.weights.0.extend_from_slice(&block.hidden[..block.sites.stride * block.size]);
+            self.weights.1.extend_from_slice(&block.readout[..block.size]);
         }
     }
 
@@ -244,41 +273,15 @@ impl Totals {
             at_test.copy_within(shared..shared + count, count * k);
         }
         accumulate_outputs(&mut self.initial, train, block, at_test);
-        if active > 0 {
-            let gram = view(&test.gram, count, active);
+        let at_test = view_mut(at_test, count, size);
+        if let Some(gram) = &test.gram {
             let impulse = view(&scratch.impulse[..active * size], active, size);
-            multiply(view_mut(at_test, count, size), Store::Add, 1.0, gram, impulse);
+            multiply(at_test, Store::Add, 1.0, view(gram, count, active), impulse);
+        } else {
+            let trained = view(&block.hidden[..stride * size], stride, size);
+            multiply(at_test, Store::Replace, 1.0, augmented.transpose(), trained);
         }
-        accumulate_outputs(&mut self.trained, train, block, at_test);
-    }
-
-    fn add_weights_and_gradients(&mut self, flow: &GradientFlow<'_>, block: &mut Block<'_>, scratch: &mut Scratch) {
-        let Sites { stride, active, train, count, .. } = *block.sites;
-        let (size, slope) = (block.size, block.slope);
-        if flow.gradients && block.multiplicity == 1 {
-            // For antisymmetric pairs ∇f_0 ≡ 0 exactly.
-            scratch.fill_weighted(block, |block, k, site| slope.derivative(block.initial_at(k, site)));
-            add_gradient(&mut self.initial_gradient, &block.hidden, &scratch.weighted, stride, train, size);
-        }
-        if active > 0 {
-            let driving = view(&block.sites.augmented[..stride * active], stride, active);
-            let impulse = view(&scratch.impulse[..active * size], active, size);
-            multiply(view_mut(&mut block.hidden[..stride * size], stride, size), Store::Add, 1.0, driving, impulse);
-        }
-        if flow.gradients {
-            scratch.fill_weighted(block, |block, k, site| {
-                if site < active {
-                    block.derivative[active * k + site]
-                } else {
-                    slope.derivative(block.preactivation[count * k + site])
-                }
-            });
-            add_gradient(&mut self.gradient, &block.hidden, &scratch.weighted, stride, train, size);
-        }
-        if flow.keep_weights {
-            self.weights.0.extend_from_slice(&block.hidden[..stride * size]);
-            self.weights.1.extend_from_slice(&block.readout[..size]);
-        }
+        accumulate_outputs(&mut self.trained, train, block, &scratch.at_test[..count * size]);
     }
 
     pub fn merge(&mut self, later: Totals) {
@@ -359,10 +362,21 @@ fn accumulate_outputs(sums: &mut Sums, offset: usize, block: &Block<'_>, at_test
 }
 
 /// gradient (d × sites) += W (d × neurons) · weighted (sites × neurons)ᵀ.
-fn add_gradient(gradient: &mut [f64], hidden: &[f64], weighted: &[f64], stride: usize, train: usize, size: usize) {
-    let weights = view(&hidden[..stride * size], stride, size).subrows(0, stride - 1);
-    let weighted = view(&weighted[..train * size], train, size).transpose();
+fn add_gradient(gradient: &mut [f64], block: &Block<'_>, scratch: &Scratch) {
+    let (&Sites { stride, train, .. }, size) = (block.sites, block.size);
+    let weights = view(&block.hidden[..stride * size], stride, size).subrows(0, stride - 1);
+    let weighted = view(&scratch.weighted[..train * size], train, size).transpose();
     multiply(view_mut(gradient, stride - 1, train), Store::Add, 1.0, weights, weighted);
+}
+
+/// w̃(T) = w̃(0) + Σ_n a β_n ∫φ'_n x̃_n.
+fn move_weights(block: &mut Block<'_>, scratch: &Scratch) {
+    let (&Sites { stride, active, .. }, size) = (block.sites, block.size);
+    if active > 0 {
+        let driving = view(&block.sites.augmented[..stride * active], stride, active);
+        let impulse = view(&scratch.impulse[..active * size], active, size);
+        multiply(view_mut(&mut block.hidden[..stride * size], stride, size), Store::Add, 1.0, driving, impulse);
+    }
 }
 
 /// Two observers at once.
@@ -375,5 +389,64 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     fn merge(&mut self, later: Self) {
         self.0.merge(later.0);
         self.1.merge(later.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::flow::PreparedFlow;
+    use crate::network::{Initialisation, Readout};
+    use crate::problem::{Slope, TrainingSet};
+    use crate::random::Streams;
+
+    fn wave(count: usize, d: usize, pace: f64) -> Points {
+        let values = (0..count * d).map(|i| (pace * (i * i) as f64).sin()).collect();
+        Points::from_rows("x", count, d, values).unwrap()
+    }
+
+    #[test]
+    fn trained_values_are_the_same_by_the_gram_matrix_and_by_the_weights() {
+        let (train_count, d, width, time) = (12, 40, 70, 2.0);
+        let labels = (0..train_count).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
+        let train = TrainingSet::new(wave(train_count, d, 0.37), labels).unwrap();
+        let test = wave(9, d, 0.11);
+        for initialisation in [Initialisation::Standard, Initialisation::Antisymmetric] {
+            let streams = Streams::new(3, "routes");
+            let neurons = Neurons::draw(d, width, initialisation, Readout::Gaussian, streams).unwrap();
+            let flow = GradientFlow::new(&train, Slope::RELU, time).unwrap().with_test(&test).unwrap();
+            let sites = || Sites::new(&train, None);
+            let run = |neurons_in_all: f64, gram: bool| {
+                let points = TestPoints::new(&test, &sites(), neurons_in_all, false);
+                assert_eq!(points.gram.is_some(), gram);
+                PreparedFlow { flow: flow.clone(), sites: sites(), test: Some(points) }.run(&neurons).unwrap()
+            };
+            let (by_gram, by_weights) = (run(1e6, true), run(1.0, false));
+            assert!(by_gram.events > 0 && by_gram.initial_test_values == by_weights.initial_test_values);
+            let weights = neurons.weights();
+            let norm = |x: &[f64]| (x.iter().map(|x| x * x).sum::<f64>() + 1.0).sqrt();
+            let pushed: f64 = train.points().iter().map(norm).sum::<f64>() / train_count as f64 * time;
+            for (j, z) in test.iter().enumerate() {
+                // Twice 3h M of R5, h at most γ of d + N + 8 roundings, and the sums over neurons.
+                let of_neuron = |(w, a): (&[f64], &f64)| a.abs() * norm(z) * (norm(w) + a.abs() * pushed);
+                let size: f64 = weights.hidden().chunks(d + 1).zip(weights.readout()).map(of_neuron).sum();
+                let bound = (6 * (d + train_count + 8) + 2 * width) as f64 * f64::EPSILON * size;
+                let (one, other) = (by_gram.test_values[j], by_weights.test_values[j]);
+                assert!((one - other).abs() <= bound && one != by_gram.initial_test_values[j], "{j}: {one} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_route_to_trained_values_takes_the_fewest_operations() {
+        let labels = |count: usize| (0..count).map(|n| if n % 2 == 0 { 1.0 } else { -1.0 }).collect();
+        let sites = |count, d| Sites::new(&TrainingSet::new(wave(count, d, 0.37), labels(count)).unwrap(), None);
+        let (many, few) = (sites(50, 5), sites(10, 60));
+        assert!(!gram_pays(&many, 100, f64::INFINITY, true) && !gram_pays(&many, 100, f64::INFINITY, false));
+        assert!(gram_pays(&few, 100, f64::INFINITY, true) && gram_pays(&few, 100, f64::INFINITY, false));
+        // One neuron would pay for the whole matrix.
+        assert!(!gram_pays(&few, 100, 1.0, true) && !gram_pays(&few, 100, 1.0, false));
+        // A single test point: forming the weights costs as much as the matrix.
+        assert!(gram_pays(&many, 1, f64::INFINITY, false) && !gram_pays(&many, 1, f64::INFINITY, true));
     }
 }
