@@ -11,6 +11,7 @@
 pub mod dense;
 pub mod descent;
 pub mod flow;
+mod lookup;
 mod neurons;
 pub mod perturb;
 pub mod plateau;

@@ -1,11 +1,12 @@
-//! Descent with any loss: one or two matrix products per step, 2mN·min(N, 2(d+1)) floating-point operations.
+//! Descent with any loss: per step one matrix product of 2N²m operations, or one of 2N(d+1)m and as many sums, which are looked
+//! up ([`lookup`](crate::network::lookup)) where there are neurons enough.
 //!
 //! Points that span a small space are replaced by their coordinates in it, as for the identity loss.
 //!
 //! The outputs need all neurons before the first force is known. Three routes, by the count of operations and the width:
 //! - few samples of high dimension (`by_gram`): one product with the Gram matrix;
 //! - narrow networks (`by_samples`): each task takes some samples through the whole step, forward product, forces and
-//!   backward product, while their preactivations are in the cache; the gradients are then added in order;
+//!   gradients, while their preactivations are in the cache; the gradients are then added in order;
 //! - wide ones (`by_neurons`): each task takes some neurons, first forward, then (all outputs added) backward.
 
 mod by_gram;

@@ -6,6 +6,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 pub(super) trait Real:
     super::sweep::Kernels
     + super::follow::Follow
+    + crate::network::lookup::Lookup
     + Copy
     + Send
     + Sync

@@ -4,6 +4,7 @@ use super::neuron::{DerivativeChange, Events, Neuron, Workspace, integrate};
 use super::sites::Sites;
 use crate::error::Result;
 use crate::linalg::{Store, multiply, norm_squared, view, view_mut};
+use crate::network::lookup::{self, Lookup, Sums};
 use crate::network::neurons::Neurons;
 use crate::problem::Slope;
 
@@ -120,6 +121,15 @@ impl<'a> Block<'a> {
     /// Velocities K(β∘φ') at time 0.
     fn start_velocities(&mut self, distinct: usize) {
         let Sites { active, count, .. } = *self.sites;
+        if lookup::pays(distinct) {
+            let (columns, factors, slope) = (&self.sites.gram, &self.sites.weights, self.slope.value());
+            let sides = &f64::sides(&self.initial[..count * distinct], count, active);
+            let scales = &vec![1.0; distinct];
+            let velocities = &mut self.initial_velocity[..count * distinct];
+            velocities.fill(0.0);
+            f64::add_sums(&Sums { columns, stride: count, factors, slope, sides, scales }, velocities);
+            return;
+        }
         // `integral` serves as scratch here; the event loop overwrites it.
         let columns = self.initial.chunks_exact(count).zip(self.integral.chunks_exact_mut(active));
         for (u, weighted) in columns.take(distinct) {

@@ -4,10 +4,11 @@
 //! piecewise linear in time and is followed exactly, event by event (`neuron`). Neurons are drawn, trained and
 //! forgotten block by block, so memory does not grow with the width.
 //!
-//! Cost per neuron: (d+1)N + N² multiply-adds in matrix products for the start, N per event, and for the outputs at M test
-//! points (d+1)M and either NM more, with N·M·(d+1) for a Gram matrix once, or (d+1)(N + M) through the trained weights,
-//! whichever is less; 2dN more for the gradients, which need the trained weights too. Rounding: each preactivation carries an error of at most about
-//! (d + N + events)·ε times ‖w̃‖‖x̃‖ + |a| T Σ|β_n K_n|.
+//! Cost per neuron: (d+1)N multiply-adds in a matrix product and N² in sums that are looked up (`lookup`) for the start, N
+//! per event, and for the outputs at M test points (d+1)M and either NM more, with N·M·(d+1) for a Gram matrix once, or
+//! (d+1)(N + M) through the trained weights, whichever is less; 2dN more for the gradients, which need the trained weights
+//! too. Rounding: each preactivation carries an error of at most about (d + N + events)·ε times
+//! ‖w̃‖‖x̃‖ + |a| T Σ|β_n|‖x̃_n‖‖x̃‖.
 //!
 //! Where a sample attracts a neuron from both sides of its boundary the neuron slides along u = 0 with a derivative
 //! strictly between γ and 1 (`sliding`); gradients at such a training point use that derivative.

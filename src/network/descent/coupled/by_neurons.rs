@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::{State, Step, to_real};
 use crate::network::descent::real::Real;
+use crate::network::lookup::Sums;
 use crate::network::neurons::Weights;
 
 /// A block of neurons with its momentum and its preactivations of the last forward product.
@@ -77,16 +78,14 @@ impl<R: Real> Block<R> {
         partial.into_iter().map(R::to_f64).collect()
     }
 
-    /// Turns the preactivations into forces, and takes the step.
+    /// Takes the step that the forces on the samples ask for.
     fn update(&mut self, step: &Step<'_, R>, forces: &[R], rate: R) {
         let (count, size) = (step.count(), self.readout.len());
         let stride = self.weights.len() / size;
-        R::to_forces(&mut self.preactivations, &self.readout, step.slope, forces);
         self.velocity.iter_mut().for_each(|v| *v *= step.momentum);
-        let inputs = MatRef::from_column_major_slice(step.augmented, stride, count);
-        let forces = MatRef::from_column_major_slice(&self.preactivations, count, size);
-        let target = MatMut::from_column_major_slice_mut(&mut self.velocity, stride, size);
-        R::multiply(target, true, inputs, forces);
+        let (columns, slope, scales) = (step.augmented, step.slope, &self.readout);
+        let sides = &R::sides(&self.preactivations, count, count);
+        R::add_sums(&Sums { columns, stride, factors: forces, slope, sides, scales }, &mut self.velocity);
         for (w, v) in self.weights.iter_mut().zip(&self.velocity) {
             *w += rate * *v;
         }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::{State, Step, to_real};
 use crate::network::descent::real::Real;
+use crate::network::lookup::{self, Sums};
 use crate::network::neurons::Weights;
 
 /// Chunks of samples: enough to share, few enough for efficient products and few gradients to add.
@@ -83,6 +84,14 @@ impl<R: Real> Chunk<R> {
         R::add_outputs(&self.preactivations, readout, step.slope, &mut self.outputs);
         let outputs: Vec<f64> = self.outputs.iter().map(|f| f.to_f64()).collect();
         self.loss = step.forces(self.first, &outputs, &mut self.forces);
+        if lookup::pays(width) {
+            let sides = R::sides(&self.preactivations, size, size);
+            let columns = &step.augmented[self.first * stride..][..size * stride];
+            let task =
+                Sums { columns, stride, factors: &self.forces, slope: step.slope, sides: &sides, scales: readout };
+            self.gradient.fill(R::default());
+            return R::add_sums(&task, &mut self.gradient);
+        }
         R::to_forces(&mut self.preactivations, readout, step.slope, &self.forces);
         let forces = MatRef::from_column_major_slice(&self.preactivations, size, width);
         let target = MatMut::from_column_major_slice_mut(&mut self.gradient, stride, width);

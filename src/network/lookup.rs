@@ -1,0 +1,232 @@
+//! Products with φ'(U), whose entries take two values, by looking up sums.
+//!
+//! Σ_n z_n φ'(u_n) for many neurons at once: of each four columns z_n the sixteen sums that sides can pick are formed, each from
+//! another by one addition, and every neuron adds one of them. That is a quarter of an addition per column and neuron where a
+//! dense product takes a multiplication and an addition; tables and sums stay in the first-level cache. No multiplication is
+//! fused with an addition, so every instruction set gives the same bits (tested); each summand is rounded at most three times
+//! more than in a dense product (its share of γ, 1 − γ and their sum).
+
+/// Samples per word of sides, and per table.
+const WORD: usize = 32;
+const BITS: usize = 4;
+/// Tables of a word, and their entries.
+const TABLES: usize = WORD / BITS;
+const ENTRIES: usize = 1 << BITS;
+/// Neurons from which on tables pay.
+const FEWEST: usize = 64;
+
+/// Whether a product with φ'(U) of so many neurons is to be looked up.
+pub(super) fn pays(neurons: usize) -> bool {
+    neurons >= FEWEST
+}
+
+/// Words of the sides of so many samples.
+fn words(count: usize) -> usize {
+    count.div_ceil(WORD)
+}
+
+/// Sums s_i += scale_i Σ_n factor_n φ'(u_in) z_n.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<'a, R> {
+    /// z_n, stride × count.
+    pub columns: &'a [R],
+    pub stride: usize,
+    /// One per column.
+    pub factors: &'a [R],
+    /// γ: φ' is 1 where u ≥ 0 and γ elsewhere.
+    pub slope: R,
+    /// Of [`Lookup::sides`], neuron after neuron.
+    pub sides: &'a [u32],
+    /// One per neuron.
+    pub scales: &'a [R],
+}
+
+/// The kernels of a floating-point type.
+pub(super) trait Lookup: Sized {
+    /// The sides of `count` samples for every neuron, one bit each (u ≥ 0); preactivations are `stride` numbers per neuron.
+    fn sides(preactivations: &[Self], stride: usize, count: usize) -> Vec<u32>;
+    /// Adds the sums, stride × neurons.
+    fn add_sums(task: &Sums<'_, Self>, sums: &mut [Self]);
+}
+
+macro_rules! kernels {
+    ($type:ident, $module:ident, $lanes:expr) => {
+        mod $module {
+            use super::{BITS, ENTRIES, Sums, TABLES, WORD, words};
+
+            type R = $type;
+
+            /// Rows that are summed at a time: two cache lines.
+            pub const LANES: usize = $lanes;
+
+            #[derive(Clone, Copy)]
+            #[repr(align(64))]
+            struct Lanes([R; LANES]);
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn sides(preactivations: &[R], stride: usize, count: usize) -> Vec<u32> {
+                let mut sides = Vec::with_capacity(preactivations.len() / stride * words(count));
+                for column in preactivations.chunks_exact(stride) {
+                    let (full, rest) = column[..count].as_chunks::<WORD>();
+                    sides.extend(full.iter().map(|values| bits(values)));
+                    if !rest.is_empty() {
+                        sides.push(bits(rest));
+                    }
+                }
+                sides
+            }
+
+            #[inline(always)]
+            fn bits(values: &[R]) -> u32 {
+                values.iter().enumerate().fold(0, |bits, (n, u)| bits | u32::from(*u >= 0.0) << n)
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn add_sums(task: &Sums<'_, R>, sums: &mut [R]) {
+                add(task, sums);
+            }
+
+            #[inline(always)]
+            pub fn add(task: &Sums<'_, R>, sums: &mut [R]) {
+                let words = words(task.factors.len());
+                let mut tables = vec![[Lanes([0.0; LANES]); ENTRIES]; TABLES];
+                let mut found = vec![Lanes([0.0; LANES]); task.scales.len()];
+                for first in (0..task.stride).step_by(LANES) {
+                    found.fill(Lanes([0.0; LANES]));
+                    for word in 0..words {
+                        let needed = (task.factors.len() - word * WORD).div_ceil(BITS).min(TABLES);
+                        let tables = &mut tables[..needed];
+                        for (group, table) in tables.iter_mut().enumerate() {
+                            tabulate(task, first, word * WORD + group * BITS, table);
+                        }
+                        for (found, sides) in found.iter_mut().zip(task.sides[word..].iter().step_by(words)) {
+                            let (mut sum, mut sides) = (found.0, *sides);
+                            for table in &*tables {
+                                let picked = &table[sides as usize % ENTRIES].0;
+                                for r in 0..LANES {
+                                    sum[r] += picked[r];
+                                }
+                                sides >>= BITS;
+                            }
+                            found.0 = sum;
+                        }
+                    }
+                    let rows = LANES.min(task.stride - first);
+                    for ((sums, found), scale) in sums.chunks_exact_mut(task.stride).zip(&found).zip(task.scales) {
+                        sums[first..][..rows].iter_mut().zip(&found.0).for_each(|(sum, value)| *sum += scale * value);
+                    }
+                }
+            }
+
+            /// The sums of the columns from `sample` on that sides can pick, in the rows from `first` on.
+            #[inline(always)]
+            fn tabulate(task: &Sums<'_, R>, first: usize, sample: usize, table: &mut [Lanes; ENTRIES]) {
+                let mut below = [0.0; LANES];
+                let mut more = [[0.0; LANES]; BITS];
+                for ((more, factor), n) in more.iter_mut().zip(task.factors.iter().skip(sample)).zip(sample..) {
+                    let from = &task.columns[n * task.stride + first..];
+                    // Lanes beyond the column's end hold the next column's rows; nobody reads them.
+                    let column = from.first_chunk().copied().unwrap_or_else(|| {
+                        let mut rest = [0.0; LANES];
+                        rest[..from.len()].copy_from_slice(from);
+                        rest
+                    });
+                    for r in 0..LANES {
+                        let value = factor * column[r];
+                        below[r] += task.slope * value;
+                        more[r] = (1.0 - task.slope) * value;
+                    }
+                }
+                table[0].0 = below;
+                for (bit, more) in more.iter().enumerate() {
+                    let (without, with) = table.split_at_mut(1 << bit);
+                    for (without, with) in without.iter().zip(with) {
+                        for r in 0..LANES {
+                            with.0[r] = without.0[r] + more[r];
+                        }
+                    }
+                }
+            }
+        }
+
+        impl Lookup for $type {
+            fn sides(preactivations: &[Self], stride: usize, count: usize) -> Vec<u32> {
+                $module::sides(preactivations, stride, count)
+            }
+
+            fn add_sums(task: &Sums<'_, Self>, sums: &mut [Self]) {
+                $module::add_sums(task, sums);
+            }
+        }
+    };
+}
+
+kernels!(f32, single, 32);
+kernels!(f64, double, 16);
+
+#[cfg(test)]
+mod tests {
+    use super::{Lookup, Sums};
+
+    macro_rules! sums {
+        ($test:ident, $type:ident, $module:ident) => {
+            #[test]
+            fn $test() {
+                type R = $type;
+                let wave =
+                    |len: usize, pace: f64| (0..len).map(|i| (pace * (i * i) as f64).sin() as R).collect::<Vec<R>>();
+                // Whole and broken words, tables and strips, one column, one row, and columns of which only the first count.
+                for (stride, count, neurons, slope) in
+                    [(64, 64, 3, 0.0), (37, 70, 5, 0.3), (1, 33, 2, 0.1), (101, 1, 4, 0.3), (5, 125, 70, 0.0)]
+                {
+                    let (columns, factors, scales) =
+                        (&wave(stride * count, 0.7), &wave(count, 1.1), &wave(neurons, 0.4));
+                    let mut u = wave((count + 3) * neurons, 0.9);
+                    (u[0], u[count + 3]) = (0.0, -0.0);
+                    let sides = &R::sides(&u, count + 3, count);
+                    let task = Sums { columns, stride, factors, slope, sides, scales };
+                    let start = wave(stride * neurons, 0.2);
+                    let mut sums = start.clone();
+                    R::add_sums(&task, &mut sums);
+                    // Compiled for what every processor of the family has.
+                    let mut portable = start.clone();
+                    super::$module::add(&task, &mut portable);
+                    assert!(sums.iter().zip(&portable).all(|(a, b)| a.to_bits() == b.to_bits()));
+                    for (i, scale) in scales.iter().enumerate() {
+                        for row in 0..stride {
+                            let (mut exact, mut size) = (0.0, 0.0);
+                            for n in 0..count {
+                                let derivative = if u[(count + 3) * i + n] >= 0.0 { 1.0 } else { slope };
+                                let term = f64::from(columns[stride * n + row]) * f64::from(factors[n]);
+                                exact += f64::from(derivative) * term;
+                                size += term.abs();
+                            }
+                            let start = f64::from(start[stride * i + row]);
+                            let (exact, size) = (start + f64::from(*scale) * exact, start.abs() + size);
+                            // Six roundings of a term, and as many additions as there are terms.
+                            let bound = (count + 9) as f64 * f64::from(R::EPSILON) * size;
+                            let found = f64::from(sums[stride * i + row]);
+                            assert!((found - exact).abs() <= bound, "{stride} × {count}: {found} {exact}");
+                        }
+                    }
+                }
+            }
+        };
+    }
+
+    sums!(in_single_precision_looked_up_sums_are_the_plain_ones, f32, single);
+    sums!(in_double_precision_looked_up_sums_are_the_plain_ones, f64, double);
+
+    #[test]
+    fn sides_are_one_bit_per_sample() {
+        let u: Vec<f64> = (0..80).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
+        let sides = f64::sides(&u, 40, 33);
+        assert_eq!(sides.len(), 4);
+        for (neuron, words) in sides.chunks(2).enumerate() {
+            for n in 0..64 {
+                let above = n < 33 && u[40 * neuron + n] >= 0.0;
+                assert_eq!(words[n / 32] >> (n % 32) & 1 == 1, above, "{neuron} {n}");
+            }
+        }
+    }
+}
