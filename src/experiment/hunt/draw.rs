@@ -78,13 +78,14 @@ const CHUNK: usize = 2048;
 pub fn follow_pairs(case: &Case, size: ReadoutSize, draw: &Draw) -> Result<Vec<Vec<[Path; 2]>>> {
     let flow = GradientFlow::new(&case.train, case.slope, case.time)?.with_test(&case.test)?.watch_test().prepare();
     let streams = Streams::new(draw.seed, &format!("{}/pairs", draw.purpose));
+    let slacks = &Slacks::new(case);
     let chunks: Vec<Result<Vec<Vec<Path>>>> = (0..(2 * draw.pairs).div_ceil(CHUNK))
         .into_par_iter()
         .map(|chunk| {
             let count = CHUNK.min(2 * draw.pairs - chunk * CHUNK);
             let neurons = Neurons::given(pairs(case, size, count, &mut streams.stream(chunk as u64))?);
             let tests = case.test.count();
-            let (_, seen) = flow.run_observed(&neurons, &|| Paths { case, of_test: vec![Vec::new(); tests] })?;
+            let (_, seen) = flow.run_observed(&neurons, &|| Paths { slacks, of_test: vec![Vec::new(); tests] })?;
             Ok(seen.of_test)
         })
         .collect();
@@ -116,19 +117,18 @@ fn pairs(case: &Case, size: ReadoutSize, count: usize, rng: &mut impl rand::Rng)
 }
 
 struct Paths<'a> {
-    case: &'a Case,
+    slacks: &'a Slacks<'a>,
     of_test: Vec<Vec<Path>>,
 }
 
 impl Observer for Paths<'_> {
     fn block(&mut self, block: &Block<'_>) {
-        let slacks = Slacks::new(self.case);
+        let slacks = self.slacks;
         for (j, paths) in self.of_test.iter_mut().enumerate() {
-            let scale = slacks.scale(self.case.test.point(j));
             paths.extend((0..block.size()).map(|k| {
                 let (initial, trained) = block.preactivation_test(k, j);
                 let (velocity, first_flip) = (block.initial_velocity_test(k, j), block.first_flip_test(k, j));
-                let slack = slacks.of(block, k, scale);
+                let slack = slacks.of(block, k, slacks.test[j]);
                 Path { readout: block.readout(k), initial, trained, velocity, first_flip, slack }
             }));
         }
@@ -144,16 +144,16 @@ impl Observer for Paths<'_> {
 /// R5 for the neurons of a case.
 pub(super) struct Slacks<'a> {
     case: &'a Case,
+    /// ‖(x, 1)‖ and κ*(x) at the training points, and at the test points.
+    pub train: Vec<(f64, f64)>,
+    pub test: Vec<(f64, f64)>,
 }
 
 impl<'a> Slacks<'a> {
     pub fn new(case: &'a Case) -> Self {
-        Slacks { case }
-    }
-
-    /// ‖(x, 1)‖ and κ*(x).
-    pub fn scale(&self, x: &[f64]) -> (f64, f64) {
-        ((norm_squared(x) + 1.0).sqrt(), velocity_magnitude(self.case.train.points(), x))
+        let train = case.train.points();
+        let scale = |x: &[f64]| ((norm_squared(x) + 1.0).sqrt(), velocity_magnitude(train, x));
+        Slacks { case, train: train.iter().map(scale).collect(), test: case.test.iter().map(scale).collect() }
     }
 
     /// The slack of the block's k-th neuron at a point of the given scale.

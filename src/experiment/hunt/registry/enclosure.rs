@@ -1,6 +1,8 @@
 //! Statements on a network given its initial weights: M5, M6. What is observed is a share of what the statement allows this
 //! network, so the bound is 1.
 
+use rayon::prelude::*;
+
 use super::{Entry, Kind};
 use crate::error::Result;
 use crate::experiment::hunt::case::Case;
@@ -37,34 +39,36 @@ struct Seen {
 }
 
 struct Watcher<'a> {
-    case: &'a Case,
+    slacks: &'a Slacks<'a>,
+    /// How many training and test points there are.
+    counts: (usize, usize),
     seen: Vec<Seen>,
 }
 
 impl Observer for Watcher<'_> {
     fn block(&mut self, block: &Block<'_>) {
-        let (case, slacks) = (self.case, Slacks::new(self.case));
-        let points = case.train.points();
+        let (train, test) = self.counts;
         for k in 0..block.size() {
-            let slack = |x: &[f64]| slacks.of(block, k, slacks.scale(x));
-            let on_train = |(n, x): (usize, &[f64])| Start {
+            let slack = |scale| self.slacks.of(block, k, scale);
+            let on_train = |n: usize| Start {
                 preactivation: block.preactivation_train(k, n).0,
                 velocity: block.initial_velocity_train(k, n),
-                slack: slack(x).start,
+                slack: slack(self.slacks.train[n]).start,
             };
-            let on_test = |(j, z): (usize, &[f64])| Start {
+            let on_test = |j: usize| Start {
                 preactivation: block.preactivation_test(k, j).0,
                 velocity: block.initial_velocity_test(k, j),
-                slack: slack(z).start,
+                slack: slack(self.slacks.test[j]).start,
             };
-            self.seen.push(Seen {
+            let seen = Seen {
                 readout: block.readout(k),
-                train: points.iter().enumerate().map(on_train).collect(),
-                test: case.test.iter().enumerate().map(on_test).collect(),
-                flips: (0..points.count()).map(|n| block.first_flip_train(k, n)).collect(),
-                flips_test: (0..case.test.count()).map(|j| block.first_flip_test(k, j)).collect(),
-                outputs: case.test.iter().map(|z| slack(z).output).collect(),
-            });
+                train: (0..train).map(on_train).collect(),
+                test: (0..test).map(on_test).collect(),
+                flips: (0..train).map(|n| block.first_flip_train(k, n)).collect(),
+                flips_test: (0..test).map(|j| block.first_flip_test(k, j)).collect(),
+                outputs: self.slacks.test.iter().map(|scale| slack(*scale).output).collect(),
+            };
+            self.seen.push(seen);
         }
     }
 
@@ -76,14 +80,15 @@ impl Observer for Watcher<'_> {
 /// The networks of a case with everything that M5 and M6 ask for.
 fn networks(case: &Case, draw: &Draw) -> Result<Vec<(FlowOutcome, Vec<Seen>)>> {
     let flow = GradientFlow::new(&case.train, case.slope, case.time)?.with_test(&case.test)?.watch_test().prepare();
+    let (slacks, counts) = (&Slacks::new(case), (case.train.count(), case.test.count()));
     let run = |index: usize| -> Result<(FlowOutcome, Vec<Seen>)> {
         let streams = Streams::new(draw.seed, &format!("{}/network {index}", draw.purpose));
         let dimension = case.train.input_dim();
         let neurons = Neurons::draw(dimension, case.width, case.initialisation, case.readout, streams)?;
-        let (outcome, watcher) = flow.run_observed(&neurons, &|| Watcher { case, seen: Vec::new() })?;
+        let (outcome, watcher) = flow.run_observed(&neurons, &|| Watcher { slacks, counts, seen: Vec::new() })?;
         Ok((outcome, watcher.seen))
     };
-    (0..NETWORKS.min(draw.networks)).map(run).collect()
+    (0..NETWORKS.min(draw.networks)).into_par_iter().map(run).collect()
 }
 
 /// The largest τ/(first flip) at each test point, over the neurons that flip there or at a training point.
