@@ -52,6 +52,9 @@ pub struct Verification {
 /// The probability that a run of `verify` rejects a claim that is true, over all claims and data sets together.
 pub const FALSE_ALARM: f64 = 1e-3;
 
+/// Networks that may be in memory at a time, about 100 MB each on the embedded images.
+const AT_ONCE: usize = 16;
+
 /// Everything found on one data set.
 #[derive(Debug, Clone, Serialize)]
 pub struct DataReport {
@@ -220,18 +223,19 @@ impl Verification {
         let networks = |&width: &usize| (0..self.networks_at(width)).map(move |network| (width, network));
         let networks: Vec<(usize, usize)> = self.widths.iter().flat_map(networks).collect();
         // Threads share the networks: narrow ones have too few neurons to share.
-        let found: Vec<(Cell, Option<StandardCell>)> = networks
-            .into_par_iter()
-            .map(|(width, network)| {
-                let cell = measure::antisymmetric(self, setting, &limits, &flow, width, network)?;
-                // What does not converge needs fewer networks to show it.
-                let standard = network.is_multiple_of(2);
-                let standard =
-                    standard.then(|| measure::standard(self, setting, &limits, &flow, width, network)).transpose()?;
-                step();
-                Ok((cell, standard))
-            })
-            .collect::<Result<_>>()?;
+        let train = |&(width, network): &(usize, usize)| {
+            let cell = measure::antisymmetric(self, setting, &limits, &flow, width, network)?;
+            // What does not converge needs fewer networks to show it.
+            let standard = network.is_multiple_of(2);
+            let standard =
+                standard.then(|| measure::standard(self, setting, &limits, &flow, width, network)).transpose()?;
+            step();
+            Ok((cell, standard))
+        };
+        let mut found = Vec::with_capacity(networks.len());
+        for networks in networks.chunks(AT_ONCE) {
+            found.extend(networks.par_iter().map(train).collect::<Result<Vec<(Cell, Option<StandardCell>)>>>()?);
+        }
         let (cells, standard_cells): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         let standard_cells: Vec<StandardCell> = standard_cells.into_iter().flatten().collect();
         let claims = claims::decide(self, &cells, &standard_cells, FALSE_ALARM / data_sets as f64);

@@ -23,6 +23,17 @@ fn commands() -> Vec<String> {
         learn(small, &format!("--scenario b --width 40 {descent} --steps 60 --steps-perturbed 60 --precision f32")),
         learn(small, &format!("--scenario b --width 40 {descent} --steps 40 --steps-perturbed 40 --loss logistic")),
         learn(small, &format!("--scenario a --width 600 {descent} --steps 10 --steps-perturbed 10 --loss squared")),
+        // From 64 neurons on sums are looked up, in descent and at the start of a flow.
+        learn(small, &format!("--scenario b --width 90 {descent} --steps 30 --steps-perturbed 30 --loss exponential")),
+        learn(
+            small,
+            &format!(
+                "--scenario a --width 90 {descent} --steps 30 --loss logistic --precision f32 --steps-perturbed 30"
+            ),
+        ),
+        learn(small, "--scenario b --width 700 --flow --time 1 --time-perturbed 2"),
+        // Networks that threads share.
+        "verify --data shifted-gauss --input-dim 10 --train-count 40 --widths 64,128,512 --networks 2 --json -".into(),
         // So many points that threads share the Gram matrix, not the neurons.
         learn(
             "--data gauss --input-dim 4 --train-count 1500 --test-count 20 --epsilon 0.1",
