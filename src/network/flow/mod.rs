@@ -241,9 +241,9 @@ struct Plan {
 
 impl Plan {
     fn new(sites: &Sites, width: usize, gradients: bool, gradient_size: usize) -> Self {
-        // Products read the inputs and the Gram matrix once per block: the more neurons, the better, as long as a block of
-        // 2¹⁸ preactivations and eight blocks can be had. 32 neurons at least keep products efficient. Even, so that no
-        // antisymmetric pair is torn apart.
+        // Products read the inputs and the Gram matrix once per block: the more neurons, the better, up to 2¹⁸ preactivations,
+        // if two blocks can be had. 32 neurons at least keep products efficient. Even, so that no antisymmetric pair is
+        // torn apart.
         let most = ((1 << 18) / sites.count.max(sites.stride)).min(256);
         let block = width.div_ceil(2).min(most).max(32).next_multiple_of(2);
         // Each lane has its own sums: eight lanes at least, to share evenly, and about 64 MB of sums if that allows more.

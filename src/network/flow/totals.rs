@@ -14,11 +14,11 @@ use crate::problem::Points;
 /// What a flow yields. N training points, M test points (0 if none were given).
 #[derive(Debug, Clone)]
 pub struct FlowOutcome {
-    /// f_0 at the training points; N.
+    /// f_0 at the training points, zero for antisymmetric pairs; N.
     pub initial_train_values: Vec<f64>,
     /// f_T at the training points; N.
     pub train_values: Vec<f64>,
-    /// f_0 at the test points; M.
+    /// f_0 at the test points, zero for antisymmetric pairs; M.
     pub initial_test_values: Vec<f64>,
     /// f_T at the test points; M.
     pub test_values: Vec<f64>,
@@ -251,7 +251,9 @@ impl Totals {
         }
         for (site, [initial, trained, rate, debt]) in partial.into_iter().enumerate() {
             if site < train {
-                self.initial.add(site, initial);
+                if block.multiplicity == 1 {
+                    self.initial.add(site, initial);
+                }
                 self.trained.add(site, trained);
             }
             self.rate.add(site, rate);
@@ -265,21 +267,28 @@ impl Totals {
         let augmented = view(&test.augmented, stride, count);
         let hidden = view(&block.initial_hidden[..stride * distinct], stride, distinct);
         let at_test = &mut scratch.at_test[..count * size];
-        let start = view_mut(&mut at_test[..count * distinct], count, distinct);
-        multiply(start, Store::Replace, 1.0, augmented.transpose(), hidden);
-        for k in (0..size).rev() {
-            // From the end, so that no shared column is overwritten before it is copied.
-            let shared = count * (k / block.multiplicity);
-            at_test.copy_within(shared..shared + count, count * k);
+        // For antisymmetric pairs f_0 ≡ 0 exactly.
+        let starts = block.multiplicity == 1;
+        if starts || test.gram.is_some() {
+            let start = view_mut(&mut at_test[..count * distinct], count, distinct);
+            multiply(start, Store::Replace, 1.0, augmented.transpose(), hidden);
         }
-        accumulate_outputs(&mut self.initial, train, block, at_test);
-        let at_test = view_mut(at_test, count, size);
+        if starts {
+            accumulate_outputs(&mut self.initial, train, block, at_test);
+        }
         if let Some(gram) = &test.gram {
+            if !starts {
+                // From the end, so that no shared column is overwritten before it is copied.
+                for k in (0..size).rev() {
+                    let shared = count * (k / block.multiplicity);
+                    at_test.copy_within(shared..shared + count, count * k);
+                }
+            }
             let impulse = view(&scratch.impulse[..active * size], active, size);
-            multiply(at_test, Store::Add, 1.0, view(gram, count, active), impulse);
+            multiply(view_mut(at_test, count, size), Store::Add, 1.0, view(gram, count, active), impulse);
         } else {
             let trained = view(&block.hidden[..stride * size], stride, size);
-            multiply(at_test, Store::Replace, 1.0, augmented.transpose(), trained);
+            multiply(view_mut(at_test, count, size), Store::Replace, 1.0, augmented.transpose(), trained);
         }
         accumulate_outputs(&mut self.trained, train, block, &scratch.at_test[..count * size]);
     }
@@ -423,6 +432,8 @@ mod tests {
             };
             let (by_gram, by_weights) = (run(1e6, true), run(1.0, false));
             assert!(by_gram.events > 0 && by_gram.initial_test_values == by_weights.initial_test_values);
+            let silent = by_gram.initial_test_values.iter().all(|f| *f == 0.0);
+            assert_eq!(silent, initialisation == Initialisation::Antisymmetric);
             let weights = neurons.weights();
             let norm = |x: &[f64]| (x.iter().map(|x| x * x).sum::<f64>() + 1.0).sqrt();
             let pushed: f64 = train.points().iter().map(norm).sum::<f64>() / train_count as f64 * time;
