@@ -283,7 +283,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 /// Antisymmetric pairs share their start; the same weights given one by one must yield the same network.
 #[test]
 fn antisymmetric_pairs_are_the_same_drawn_or_given() {
-    // 70 + 4 sites make blocks of neither 32 nor 256 neurons.
+    // Blocks of 256 neurons and a smaller one.
     let train = gaussian_set(12, 70, 4, 1.0);
     let test = gaussian_set(13, 900, 4, 1.0);
     let streams = Streams::new(3, "pairs");

@@ -226,9 +226,8 @@ impl Verification {
         let train = |&(width, network): &(usize, usize)| {
             let cell = measure::antisymmetric(self, setting, &limits, &flow, width, network)?;
             // What does not converge needs fewer networks to show it.
-            let standard = network.is_multiple_of(2);
-            let standard =
-                standard.then(|| measure::standard(self, setting, &limits, &flow, width, network)).transpose()?;
+            let standard = || measure::standard(self, setting, &limits, &flow, width, network);
+            let standard = network.is_multiple_of(2).then(standard).transpose()?;
             step();
             Ok((cell, standard))
         };

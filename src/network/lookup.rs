@@ -203,7 +203,8 @@ mod tests {
                             }
                             let start = f64::from(start[stride * i + row]);
                             let (exact, size) = (start + f64::from(*scale) * exact, start.abs() + size);
-                            // Six roundings of a term, and as many additions as there are terms.
+                            // Here at most six roundings of a term and min(2N − 1, 6 + ⌈N/4⌉) additions, in `exact` one and
+                            // N; a rounding is half of ε.
                             let bound = (count + 9) as f64 * f64::from(R::EPSILON) * size;
                             let found = f64::from(sums[stride * i + row]);
                             assert!((found - exact).abs() <= bound, "{stride} × {count}: {found} {exact}");

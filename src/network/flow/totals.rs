@@ -435,16 +435,33 @@ mod tests {
             let silent = by_gram.initial_test_values.iter().all(|f| *f == 0.0);
             assert_eq!(silent, initialisation == Initialisation::Antisymmetric);
             let weights = neurons.weights();
-            let norm = |x: &[f64]| (x.iter().map(|x| x * x).sum::<f64>() + 1.0).sqrt();
+            let square = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>();
+            let norm = |x: &[f64]| (square(x) + 1.0).sqrt();
             let pushed: f64 = train.points().iter().map(norm).sum::<f64>() / train_count as f64 * time;
             for (j, z) in test.iter().enumerate() {
-                // Twice 3h M of R5, h at most γ of d + N + 8 roundings, and the sums over neurons.
-                let of_neuron = |(w, a): (&[f64], &f64)| a.abs() * norm(z) * (norm(w) + a.abs() * pushed);
+                // The impulses are the same. By either route at most d + N + 3 roundings of M (R5), then the sum over neurons;
+                // a rounding is half of ε.
+                let of_neuron = |(w, a): (&[f64], &f64)| a.abs() * norm(z) * (square(w).sqrt() + a.abs() * pushed);
                 let size: f64 = weights.hidden().chunks(d + 1).zip(weights.readout()).map(of_neuron).sum();
-                let bound = (6 * (d + train_count + 8) + 2 * width) as f64 * f64::EPSILON * size;
+                let bound = (d + train_count + 3 + width + 2) as f64 * f64::EPSILON * size;
                 let (one, other) = (by_gram.test_values[j], by_weights.test_values[j]);
                 assert!((one - other).abs() <= bound && one != by_gram.initial_test_values[j], "{j}: {one} {other}");
             }
+        }
+    }
+
+    #[test]
+    fn nothing_moves_where_all_labels_cancel() {
+        let points = Points::from_rows("x", 2, 3, vec![1.0, 2.0, 0.5, 1.0, 2.0, 0.5]).unwrap();
+        let train = TrainingSet::new(points, vec![1.0, -1.0]).unwrap();
+        let test = wave(4, 3, 0.3);
+        let streams = Streams::new(5, "cancelled");
+        let neurons = Neurons::draw(3, 80, Initialisation::Standard, Readout::Gaussian, streams).unwrap();
+        let flow = GradientFlow::new(&train, Slope::RELU, 2.0).unwrap().with_test(&test).unwrap();
+        for flow in [flow.clone(), flow.with_gradients()] {
+            let outcome = flow.run(&neurons).unwrap();
+            assert_eq!((&outcome.test_values, outcome.events), (&outcome.initial_test_values, 0));
+            assert!(outcome.test_values.iter().all(|f| *f != 0.0));
         }
     }
 

@@ -40,14 +40,12 @@ struct Seen {
 
 struct Watcher<'a> {
     slacks: &'a Slacks<'a>,
-    /// How many training and test points there are.
-    counts: (usize, usize),
     seen: Vec<Seen>,
 }
 
 impl Observer for Watcher<'_> {
     fn block(&mut self, block: &Block<'_>) {
-        let (train, test) = self.counts;
+        let (train, test) = (self.slacks.train.len(), self.slacks.test.len());
         for k in 0..block.size() {
             let slack = |scale| self.slacks.of(block, k, scale);
             let on_train = |n: usize| Start {
@@ -80,12 +78,12 @@ impl Observer for Watcher<'_> {
 /// The networks of a case with everything that M5 and M6 ask for.
 fn networks(case: &Case, draw: &Draw) -> Result<Vec<(FlowOutcome, Vec<Seen>)>> {
     let flow = GradientFlow::new(&case.train, case.slope, case.time)?.with_test(&case.test)?.watch_test().prepare();
-    let (slacks, counts) = (&Slacks::new(case), (case.train.count(), case.test.count()));
+    let slacks = &Slacks::new(case);
     let run = |index: usize| -> Result<(FlowOutcome, Vec<Seen>)> {
         let streams = Streams::new(draw.seed, &format!("{}/network {index}", draw.purpose));
         let dimension = case.train.input_dim();
         let neurons = Neurons::draw(dimension, case.width, case.initialisation, case.readout, streams)?;
-        let (outcome, watcher) = flow.run_observed(&neurons, &|| Watcher { slacks, counts, seen: Vec::new() })?;
+        let (outcome, watcher) = flow.run_observed(&neurons, &|| Watcher { slacks, seen: Vec::new() })?;
         Ok((outcome, watcher.seen))
     };
     (0..NETWORKS.min(draw.networks)).into_par_iter().map(run).collect()

@@ -21,7 +21,7 @@ const NEURONS_AT_ONCE: usize = 256;
 /// Neurons of one task when the weights are formed at the end.
 const NEURONS_PER_TASK: usize = 16;
 
-/// What looking up a sum costs, as a share of the product in whose place it is (.5 to .7 where it was measured).
+/// What looking up a sum costs, as a share of the product in whose place it is (.5 to .8 where it was measured).
 const LOOKED_UP: f64 = 0.6;
 
 /// Some samples.

@@ -83,6 +83,7 @@ impl<R: Real> Block<R> {
         let (count, size) = (step.count(), self.readout.len());
         let stride = self.weights.len() / size;
         self.velocity.iter_mut().for_each(|v| *v *= step.momentum);
+        // All blocks of a wide network but the last are large enough to pay for tables.
         let (columns, slope, scales) = (step.augmented, step.slope, &self.readout);
         let sides = &R::sides(&self.preactivations, count, count);
         R::add_sums(&Sums { columns, stride, factors: forces, slope, sides, scales }, &mut self.velocity);

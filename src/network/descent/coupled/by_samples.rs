@@ -75,8 +75,8 @@ impl<R: Real> Chunk<R> {
     fn pass(&mut self, step: &Step<'_, R>, weights: &[R], readout: &[R]) {
         let (size, width) = (self.outputs.len(), readout.len());
         let stride = weights.len() / width;
-        let inputs = &step.augmented[self.first * stride..][..size * stride];
-        let inputs = MatRef::from_column_major_slice(inputs, stride, size);
+        let columns = &step.augmented[self.first * stride..][..size * stride];
+        let inputs = MatRef::from_column_major_slice(columns, stride, size);
         let weights = MatRef::from_column_major_slice(weights, stride, width);
         let target = MatMut::from_column_major_slice_mut(&mut self.preactivations, size, width);
         R::multiply(target, false, inputs.transpose(), weights);
@@ -86,7 +86,6 @@ impl<R: Real> Chunk<R> {
         self.loss = step.forces(self.first, &outputs, &mut self.forces);
         if lookup::pays(width) {
             let sides = R::sides(&self.preactivations, size, size);
-            let columns = &step.augmented[self.first * stride..][..size * stride];
             let task =
                 Sums { columns, stride, factors: &self.forces, slope: step.slope, sides: &sides, scales: readout };
             self.gradient.fill(R::default());
