@@ -2,9 +2,9 @@
 //!
 //! Times are the best of several runs, in microseconds of processor time per neuron, summed over the threads: unlike time on
 //! the clock it means something on a machine that is shared. Where both curves agree, two threads take half the time, if
-//! two cores are free. The floor is the arithmetic that cannot
-//! be left out, 2((d+1)N + N²) floating-point operations a neuron, at what dense products in double precision reach on
-//! one core of the machine used; sign changes, which have no fixed number, are not in it.
+//! two cores are free. The floor is the arithmetic of the start, which an antisymmetric pair shares, at what dense products in
+//! double precision reach on one core of the machine used: half of 2(d+1)N floating-point operations in a product and of N²/4
+//! additions of looked-up sums, a neuron. Sign changes, which have no fixed number, are not in it, nor is what the tables take.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -47,8 +47,15 @@ impl Setting {
         if self.width > 0 { self.width } else { 2 * ((0.5 * work / self.operations()) as usize).clamp(least, 1 << 16) }
     }
 
+    /// What a neuron's start takes, roughly.
     fn operations(self) -> f64 {
         (2 * ((self.input_dim + 1) * self.count + self.count * self.count)) as f64
+    }
+
+    /// What it takes at least.
+    fn least_operations(self) -> f64 {
+        let [dim, count] = [self.input_dim, self.count].map(|v| v as f64);
+        0.5 * (2.0 * (dim + 1.0) * count + 0.25 * count * count)
     }
 
     /// Processor microseconds per neuron: the least of several runs.
@@ -81,7 +88,8 @@ fn panel(title: &str, x_label: &str, settings: &[(f64, Setting)], effort: Effort
         let label = if threads == 1 { "one thread".into() } else { format!("{threads} threads together") };
         curves.push(Curve::measured(colour, label, points));
     }
-    let floor: Vec<(f64, f64)> = settings.iter().map(|(x, setting)| (*x, setting.operations() / RATE * 1e6)).collect();
+    let floor = |setting: &Setting| setting.least_operations() / RATE * 1e6;
+    let floor: Vec<(f64, f64)> = settings.iter().map(|(x, setting)| (*x, floor(setting))).collect();
     curves.push(Curve::line(Role::Theory, None, "floor: arithmetic at 95 GFLOP/s a core", &floor));
     let (title, x_label, y_label) = (title.into(), x_label.into(), "processor microseconds per neuron".into());
     Ok(Panel { title, x_label, log_x: true, y_label, log_y: true, y_range: None, curves })
