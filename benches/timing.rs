@@ -20,8 +20,8 @@ use perturbation_learning::data::{DataSet, Synthetic, mnist, synthetic};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::memory::HugePages;
 use perturbation_learning::network::{
-    Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, empirical_ntk, guarded_perturbations,
-    input_gradients, outputs,
+    Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, empirical_ntk, guarded_perturbations, outputs,
+    outputs_and_input_gradients,
 };
 use perturbation_learning::problem::{Scenario, Slope, TrainingSet};
 use perturbation_learning::random::{Streams, random_signs};
@@ -184,8 +184,7 @@ impl Pipeline {
         let d = points.input_dim();
         let f = descent.train(&neurons(d, self.width, "f"), Slope::RELU, &self.data.train, &self.loss)?;
         let targets = random_signs(&Streams::new(1, "targets"), points.count());
-        let gradients = input_gradients(&f.weights, Slope::RELU, points)?;
-        let values = outputs(&f.weights, Slope::RELU, points)?;
+        let (values, gradients) = outputs_and_input_gradients(&f.weights, Slope::RELU, points)?;
         // A point at which every neuron has died has no direction: it is left as it is, as the reference does.
         let moves = guarded_perturbations(&gradients, &values, &targets, &self.loss, self.epsilon)?;
         let perturbed = TrainingSet::new(perturbed_points(points, &moves, self.scenario)?, targets)?;

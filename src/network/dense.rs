@@ -53,6 +53,34 @@ pub fn input_gradients(weights: &Weights, slope: Slope, points: &Points) -> Resu
     Ok(totals)
 }
 
+/// f and ∇_x f at the given points, as [`outputs`] and [`input_gradients`] give them, with one product less.
+///
+/// # Errors
+/// Points of another dimension.
+pub fn outputs_and_input_gradients(
+    weights: &Weights,
+    slope: Slope,
+    points: &Points,
+) -> Result<(Vec<f64>, DMatrix<f64>)> {
+    same_dimension(weights.input_dim(), points)?;
+    let (d, count) = points.as_columns().shape();
+    // f below the gradient of each point.
+    let mut totals = DMatrix::zeros(d + 1, count);
+    let block = |w: &[f64], a: &[f64], x: &[f64]| {
+        let u = preactivations(w, d, x);
+        let mut values = vec![0.0; x.len() / d];
+        add_activations(&u, a, slope.value(), &mut values);
+        let mut sums = Vec::with_capacity((d + 1) * values.len());
+        for (gradient, value) in gradients_of(u, w, a, slope).chunks_exact(d).zip(values) {
+            sums.extend_from_slice(gradient);
+            sums.push(value);
+        }
+        sums
+    };
+    add(totals.as_mut_slice(), weights.hidden(), weights.readout(), points, block);
+    Ok((totals.row(d).iter().copied().collect(), totals.remove_row(d)))
+}
+
 /// ∇f_0 at the given points for a network that is drawn block by block.
 ///
 /// # Errors
@@ -132,11 +160,16 @@ fn block_outputs(hidden: &[f64], readout: &[f64], slope: Slope, inputs: &[f64]) 
 }
 
 fn block_gradients(hidden: &[f64], readout: &[f64], slope: Slope, inputs: &[f64]) -> Vec<f64> {
+    let input_dim = hidden.len() / readout.len() - 1;
+    gradients_of(preactivations(hidden, input_dim, inputs), hidden, readout, slope)
+}
+
+/// ∇_x Σ_i a_i φ(u_i) over a block, point after point.
+fn gradients_of(mut preactivations: Vec<f64>, hidden: &[f64], readout: &[f64], slope: Slope) -> Vec<f64> {
     let size = readout.len();
-    let d = hidden.len() / size - 1;
-    let count = inputs.len() / d;
-    let mut derivatives = preactivations(hidden, d, inputs);
-    to_derivatives(&mut derivatives, readout, slope.value(), count);
+    let (d, count) = (hidden.len() / size - 1, preactivations.len() / size);
+    to_derivatives(&mut preactivations, readout, slope.value(), count);
+    let derivatives = preactivations;
     let mut sums = vec![0.0; d * count];
     let weights = view(hidden, d + 1, size).subrows(0, d);
     let derivatives = view(&derivatives, count, size).transpose();
@@ -181,6 +214,8 @@ mod tests {
         let (weights, slope) = (neurons.weights(), Slope::new(0.3).unwrap());
         let (values, gradients) =
             (outputs(&weights, slope, &points).unwrap(), input_gradients(&weights, slope, &points).unwrap());
+        let both = outputs_and_input_gradients(&weights, slope, &points).unwrap();
+        assert_eq!((&both.0, &both.1), (&values, &gradients));
         assert_eq!(values, outputs_streamed(&neurons, slope, &points).unwrap());
         assert_eq!(gradients, initial_gradients(&neurons, slope, &points).unwrap());
         for (n, x) in points.iter().enumerate() {

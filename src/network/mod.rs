@@ -17,7 +17,7 @@ pub mod perturb;
 pub mod plateau;
 pub mod tangent;
 
-pub use dense::{initial_gradients, input_gradients, outputs, outputs_streamed};
+pub use dense::{initial_gradients, input_gradients, outputs, outputs_and_input_gradients, outputs_streamed};
 pub use descent::{Descent, Precision, Trained};
 pub use flow::{FlowOutcome, GradientFlow, PreparedFlow};
 pub use neurons::{Initialisation, Neurons, Readout, Weights};

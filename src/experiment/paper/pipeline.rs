@@ -19,7 +19,7 @@ use crate::experiment::learn::Schedule;
 use crate::loss::{Loss, StandardLoss};
 use crate::network::dense::preactivations;
 use crate::network::{
-    Descent, Neurons, Precision, Trained, Weights, empirical_ntk, guarded_perturbations, input_gradients, outputs,
+    Descent, Neurons, Precision, Trained, Weights, empirical_ntk, guarded_perturbations, outputs_and_input_gradients,
 };
 use crate::problem::{Points, Scenario, Slope, TrainingSet};
 use crate::theory::perturbed_points;
@@ -75,8 +75,8 @@ impl Recipe {
     /// # Errors
     /// Points of another dimension; another number of targets.
     pub fn perturb(&self, f: &Weights, points: &Points, targets: &[f64]) -> Result<DMatrix<f64>> {
-        let gradients = input_gradients(f, self.slope, points)?;
-        self.perturb_along(&gradients, &outputs(f, self.slope, points)?, targets)
+        let (values, gradients) = outputs_and_input_gradients(f, self.slope, points)?;
+        self.perturb_along(&gradients, &values, targets)
     }
 
     /// Step 2 for gradients ∇f(x_n) and values f(x_n) that are known already.

@@ -18,7 +18,7 @@ use super::store::Record;
 use crate::data::{DataSet, Synthetic, synthetic};
 use crate::error::{Error, Result};
 use crate::loss::Loss;
-use crate::network::{input_gradients, outputs};
+use crate::network::{outputs, outputs_and_input_gradients};
 use crate::problem::TrainingSet;
 use crate::theory::initial::KEPT_BYTES;
 use crate::theory::perturbed_points;
@@ -190,9 +190,9 @@ fn first_half(context: &Context, run: &Parameters) -> Result<FirstHalf> {
     let (recipe, data) = (run.recipe()?, &context.data);
     let f = recipe.train_f(&run.neurons("f/neurons")?, &data.train)?;
     let weights = &f.trained.weights;
-    let gradients = input_gradients(weights, recipe.slope, data.train.points())?;
+    let (on_train, gradients) = outputs_and_input_gradients(weights, recipe.slope, data.train.points())?;
     Ok(FirstHalf {
-        on_train: outputs(weights, recipe.slope, data.train.points())?,
+        on_train,
         on_test: outputs(weights, recipe.slope, &data.test)?,
         cosine: context.cosine(&gradients),
         zero_gradients: gradients.column_iter().filter(|column| column.norm() < 1e-12).count(),

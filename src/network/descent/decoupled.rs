@@ -10,9 +10,11 @@
 //!
 //! Points that span a small space are replaced by their coordinates in it ([`subspace`](super::subspace)).
 //!
-//! The Gram matrix is made once half of its cost has been spent without it. Neurons walk together as long as sign changes are frequent, so
-//! that a tile of the Gram matrix serves them all from the second-level cache, and alone when they are rare, so that
-//! their state stays in the first-level cache; stretches without sign changes are then crossed in one step ([`Problem::stretch`]).
+//! The Gram matrix is made once half of its cost has been spent without it. Where a cache shared by the cores holds it, neurons are taken one
+//! after another, each with the columns as they lie there (a copy of the matrix that stands column after column), or, where they change
+//! sides so often that a tile of the matrix serves many of them from the second-level cache, tile after tile. They walk alone when sign
+//! changes are rare, so that their state stays in the first-level cache; stretches without sign changes are then crossed in one step
+//! ([`Problem::stretch`]).
 //! Neurons that slide, a few samples changing side every few steps and all others never, follow these samples only, through
 //! blocks of steps (`confined`).
 //! All choices follow from counts, never from clocks. q is formed again at the latest after 10N columns, so that
@@ -41,7 +43,7 @@ use crate::error::{Error, Result};
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::{Slope, TrainingSet};
 use block::Block;
-use changes::{forces_of, preactivations};
+use changes::{forces_of, in_tiles, preactivations};
 use confined::{FIRST_BLOCK, LONGEST_BLOCK, SHORTEST_BLOCK};
 use part::{Neuron, Part};
 use schedule::Schedule;
@@ -57,6 +59,11 @@ const HELD_BYTES: usize = 1 << 26;
 const BLOCK: usize = 32;
 /// Bytes of a Gram matrix that a cache shared by the cores keeps.
 const SHARED_CACHE: usize = 1 << 24;
+/// Columns that a group adds at a step, per sample, above which it goes tile after tile: each column of a tile then serves several
+/// neurons from the second-level cache.
+const MOST_BY_NEURON: usize = 2;
+/// Neurons per sample, as its inverse, that are worth a Gram matrix in columns besides the one in tiles.
+const FEW_NEURONS: usize = 4;
 /// Tiles of one task when tiles are shared between threads.
 const TILES_PER_TASK: usize = 1;
 /// Steps without sign changes that are worth a look, and how many steps pass at most until the next look.
@@ -72,6 +79,8 @@ pub(super) struct Problem<R> {
     momentum_f64: f64,
     /// (x_n, 1), stride × count, in coordinates of the space that the points span if that is small.
     augmented: Vec<R>,
+    /// The same tile after tile, in a tile coordinate after coordinate, [`ROWS`] samples each, zero beyond the last.
+    tiles: Vec<R>,
     subspace: Option<Subspace<R>>,
     /// Weights of a neuron.
     weight_count: usize,
@@ -125,6 +134,7 @@ impl<R: Real> Problem<R> {
             slope,
             momentum,
             momentum_f64,
+            tiles: in_tiles(&augmented, stride),
             augmented,
             subspace,
             weight_count,
@@ -138,6 +148,11 @@ impl<R: Real> Problem<R> {
     /// and once for all neurons.
     fn shares_tiles(&self) -> bool {
         self.count * self.count * size_of::<R>() > SHARED_CACHE
+    }
+
+    /// Whether so many neurons add so many columns that a copy of the Gram matrix pays, in which each is read as it lies.
+    fn wants_columns(&self, width: usize) -> bool {
+        !self.shares_tiles() && width * FEW_NEURONS >= self.count
     }
 
     /// Trains all neurons under a schedule of learning rates: the weights, and the loss before each step.
@@ -164,7 +179,8 @@ impl<R: Real> Problem<R> {
                     break;
                 }
                 // A group that has stopped early asks for the Gram matrix.
-                gram = Some(Gram::new(&self.augmented, self.stride, self.count));
+                let made = Gram::new(&self.augmented, self.stride, self.count);
+                gram = Some(if self.wants_columns(width) { made.with_columns() } else { made });
             }
             let outcomes: Vec<Outcome> = groups.into_par_iter().map(|group| self.finish(group)).collect();
             for (group_hidden, group_readout, group_losses) in outcomes {
@@ -283,6 +299,7 @@ impl<R: Real> Problem<R> {
 
     /// Takes steps until `end`, or until the Gram matrix is wanted and not there.
     fn walk(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, schedule: &Schedule<'_>, end: usize, share: f64) {
+        let mut flips = Vec::new();
         while part.step < end {
             if part.size() == 1 && self.stretch(part, schedule, end) {
                 continue;
@@ -291,7 +308,7 @@ impl<R: Real> Problem<R> {
                 return;
             }
             let rate = R::of(schedule.rates[part.step]);
-            let mut flips = Vec::new();
+            flips.clear();
             let loss = self.sweep(part, gram, rate, &mut flips);
             part.losses.push(loss);
             for change in &mut part.changes {
@@ -309,12 +326,16 @@ impl<R: Real> Problem<R> {
         let tiles = if self.shares_tiles() && size > 1 { TILES_PER_TASK } else { self.count.div_ceil(ROWS) };
         let in_order = self.shares_tiles() && size > 1 && forces_are_cached::<R>(size);
         let additions = if in_order { by_column(&part.changes, self.count) } else { Vec::new() };
+        let columns: usize = part.changes.iter().map(|change| change.columns.len()).sum();
+        let by_neuron = !self.shares_tiles() && columns <= MOST_BY_NEURON * self.count;
+        let by_neuron = by_neuron && gram.is_none_or(|gram| !gram.columns().is_empty());
         let task = |index: usize, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>| {
             let first = index * tiles * ROWS;
             let task = Sweep {
                 count: self.count,
                 first,
-                gram: gram.map_or(&[], |gram| gram.tiles_from(index * tiles)),
+                gram: gram.map_or(&[], |gram| if by_neuron { gram.columns() } else { gram.tiles_from(index * tiles) }),
+                by_neuron,
                 all_above: &self.all_above[first..],
                 weights: &self.weights[first..],
                 changes: &part.changes,

@@ -4,7 +4,7 @@ use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::real::Real;
-use super::sweep::ROWS;
+use super::sweep::{ROWS, column_len};
 
 /// Entries of the largest Gram matrix that descent makes.
 pub(super) const LARGEST: usize = 1 << 29;
@@ -18,6 +18,8 @@ const COLUMNS: usize = 1024;
 pub(super) struct Gram<R> {
     count: usize,
     values: Vec<R>,
+    /// Column after column, if wanted.
+    columns: Vec<R>,
 }
 
 impl<R: Real> Gram<R> {
@@ -44,7 +46,20 @@ impl<R: Real> Gram<R> {
             }
         });
         mirror(&mut values, count, 0, tiles);
-        Gram { count, values }
+        Gram { count, values, columns: Vec::new() }
+    }
+
+    /// The same with a copy of all columns.
+    pub fn with_columns(mut self) -> Self {
+        let len = column_len(self.count);
+        self.columns = vec![R::default(); len * self.count];
+        self.columns.par_chunks_exact_mut(len).enumerate().for_each(|(index, column)| {
+            let tiles = self.values.chunks_exact(ROWS * self.count);
+            for (part, tile) in column.chunks_exact_mut(ROWS).zip(tiles) {
+                part.copy_from_slice(&tile[index * ROWS..][..ROWS]);
+            }
+        });
+        self
     }
 
     /// Entries at some rows and columns, rows × columns.
@@ -57,6 +72,11 @@ impl<R: Real> Gram<R> {
             entries.extend(starts.iter().map(|start| values[*start]));
         }
         entries
+    }
+
+    /// Column after column, each of [`column_len`] values, zero beyond the last sample; or nothing.
+    pub fn columns(&self) -> &[R] {
+        &self.columns
     }
 
     /// Tiles `first ..`, each `ROWS × count`.
@@ -103,8 +123,8 @@ mod tests {
         // 1100 samples: tiles of 64 rows, the last one not full, in five panels, the last of two products.
         let (stride, count) = (3, 1100);
         let augmented: Vec<f64> = (0..stride * count).map(|i| ((i * i) as f64 * 0.37).sin()).collect();
-        let gram = Gram::new(&augmented, stride, count);
-        assert_eq!(gram.values.len() / (64 * count), 18);
+        let gram = Gram::new(&augmented, stride, count).with_columns();
+        assert_eq!((gram.values.len() / (64 * count), gram.columns.len() / count), (18, 19 * 64));
         for n in 0..18 * 64 {
             for k in 0..count {
                 let exact: f64 = match augmented.chunks(stride).nth(n) {
@@ -114,6 +134,7 @@ mod tests {
                 let found = gram.tiles_from(n / 64)[k * 64 + n % 64];
                 // Inner products of three numbers below 1.
                 assert!((found - exact).abs() <= 6.0 * f64::EPSILON, "{n}, {k}: {found} {exact}");
+                assert_eq!(gram.columns()[k * 19 * 64 + n], found);
             }
         }
         let (rows, columns) = ([1099, 0, 700], [3, 64, 1099, 500]);

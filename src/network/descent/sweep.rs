@@ -63,6 +63,12 @@ pub(super) fn by_column<R: Copy + Default>(changes: &[Change<R>], count: usize) 
     additions
 }
 
+/// Values of a column that stands for itself: whole tiles and one more, so that what lies side by side in two columns does not
+/// fall on the same lines of a cache.
+pub(super) fn column_len(count: usize) -> usize {
+    (count.div_ceil(ROWS) + 1) * ROWS
+}
+
 /// One step of `size` neurons.
 #[derive(Clone, Copy)]
 pub(super) struct Sweep<'a, R> {
@@ -70,8 +76,11 @@ pub(super) struct Sweep<'a, R> {
     pub count: usize,
     /// Sample of the first row of the first tile.
     pub first: usize,
-    /// Tiles of the Gram matrix, as many as the state has (not read if no neuron has columns).
+    /// The Gram matrix (not read if no neuron has columns): as many tiles as the state has, or `by_neuron` its columns, one after
+    /// another, of [`column_len`] values.
     pub gram: &'a [R],
+    /// Neuron after neuron, each with all tiles; or tile after tile, each with all neurons.
+    pub by_neuron: bool,
     /// Forces with all samples above, y_n/N per row.
     pub all_above: &'a [R],
     pub weights: &'a [R],
@@ -119,7 +128,7 @@ pub(super) fn note_flips<R: PartialOrd + Default>(
 macro_rules! kernels {
     ($type:ident, $module:ident) => {
         mod $module {
-            use super::{CACHED_BYTES, Flip, ROWS, Stretch, Sweep, note_flips};
+            use super::{CACHED_BYTES, Flip, ROWS, Stretch, Sweep, column_len, note_flips};
 
             type R = $type;
 
@@ -130,10 +139,41 @@ macro_rules! kernels {
 
             #[inline(always)]
             pub fn sweep(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
+                if task.by_neuron { by_neuron(task, state, sides, flips) } else { by_tile(task, state, sides, flips) }
+            }
+
+            /// The Gram matrix is read column after column as each lies in memory, and the sign changes of a neuron are found together.
+            #[inline(always)]
+            fn by_neuron(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
+                let size = task.readout.len();
+                let gram = task.gram.as_chunks::<ROWS>().0;
+                let column_tiles = column_len(task.count) / ROWS;
+                let neurons = state.as_chunks_mut::<ROWS>().0.as_chunks_mut::<3>().0;
+                let mut outputs = vec![[0.0; ROWS]; sides.len() / size];
+                for (neuron, change) in task.changes.iter().enumerate() {
+                    for (tile, outputs) in outputs.iter_mut().enumerate() {
+                        let state = &mut neurons[tile * size + neuron];
+                        start_again(task, change.restart, tile, state);
+                        add(&change.columns, |column| &gram[column * column_tiles + tile], state);
+                        if advance(task, task.readout[neuron], state, outputs) {
+                            let first = (task.first + tile * ROWS) as u32;
+                            note_flips(&state[0], &mut sides[tile * size + neuron], neuron as u32, first, flips);
+                        }
+                    }
+                }
+                outputs
+                    .iter()
+                    .enumerate()
+                    .fold([0.0; ROWS], |total, (tile, outputs)| weighted(task, tile, outputs, total))
+                    .iter()
+                    .sum()
+            }
+
+            /// A tile of the Gram matrix serves all neurons from the second-level cache.
+            #[inline(always)]
+            fn by_tile(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
                 let size = task.readout.len();
                 let mut total = [0.0; ROWS];
-                // Tile by tile: what a row has, whatever the neuron.
-                let (all_above, weights) = (task.all_above.as_chunks::<ROWS>().0, task.weights.as_chunks::<ROWS>().0);
                 let gram = task.gram.as_chunks::<ROWS>().0;
                 let block = CACHED_BYTES / size_of::<[R; ROWS]>();
                 let mut added = vec![0; size];
@@ -143,32 +183,19 @@ macro_rules! kernels {
                     let mut outputs = [0.0; ROWS];
                     let neurons = state.as_chunks_mut::<ROWS>().0.as_chunks_mut::<3>().0;
                     let gram = if gram.is_empty() { gram } else { &gram[tile * task.count..][..task.count] };
-                    for (change, [_, _, q]) in task.changes.iter().zip(&mut *neurons) {
-                        if let Some(scale) = change.restart {
-                            for r in 0..ROWS {
-                                q[r] = scale * all_above[tile][r];
-                            }
-                        }
+                    for (change, state) in task.changes.iter().zip(&mut *neurons) {
+                        start_again(task, change.restart, tile, state);
                     }
                     let alone = if task.additions.is_empty() { task.changes } else { &[] };
                     added.fill(0);
                     for end in (block..task.count + block).step_by(block) {
-                        for ((change, [_, _, q]), added) in alone.iter().zip(&mut *neurons).zip(&mut added) {
+                        for ((change, state), added) in alone.iter().zip(&mut *neurons).zip(&mut added) {
                             let rest = &change.columns[*added..];
                             let within =
                                 |rest: &[(u32, R)]| rest.partition_point(|(column, _)| (*column as usize) < end);
                             let columns = if end < task.count { &rest[..within(rest)] } else { rest };
-                            if !columns.is_empty() {
-                                *added += columns.len();
-                                let mut sum = *q;
-                                for &(column, factor) in columns {
-                                    let column = &gram[column as usize];
-                                    for r in 0..ROWS {
-                                        sum[r] += factor * column[r];
-                                    }
-                                }
-                                *q = sum;
-                            }
+                            *added += columns.len();
+                            add(columns, |column| &gram[column], state);
                         }
                     }
                     for addition in task.additions {
@@ -178,27 +205,68 @@ macro_rules! kernels {
                             q[r] += addition.factor * column[r];
                         }
                     }
-                    for (neuron, ([u, p, q], side)) in neurons.iter_mut().zip(&mut *sides).enumerate() {
-                        let a = task.readout[neuron];
-                        let mut changed = 0;
-                        for r in 0..ROWS {
-                            let velocity = task.momentum * p[r] + q[r];
-                            let moved = u[r] + task.rate * velocity;
-                            outputs[r] += a * (if u[r] >= 0.0 { u[r] } else { task.slope * u[r] });
-                            // u is never −0: it starts as a sum with +0, and sums of it with anything round to +0.
-                            changed |= u[r].to_bits() ^ moved.to_bits();
-                            p[r] = velocity;
-                            u[r] = moved;
-                        }
-                        if changed.leading_zeros() == 0 {
-                            note_flips(u, side, neuron as u32, (task.first + tile * ROWS) as u32, flips);
+                    for (neuron, (state, side)) in neurons.iter_mut().zip(&mut *sides).enumerate() {
+                        if advance(task, task.readout[neuron], state, &mut outputs) {
+                            let first = (task.first + tile * ROWS) as u32;
+                            note_flips(&state[0], side, neuron as u32, first, flips);
                         }
                     }
-                    for r in 0..ROWS {
-                        total[r] += weights[tile][r] * outputs[r];
-                    }
+                    total = weighted(task, tile, &outputs, total);
                 }
                 total.iter().sum()
+            }
+
+            /// q from the forces with all samples above, if it is to start from them.
+            #[inline(always)]
+            fn start_again(task: &Sweep<'_, R>, restart: Option<R>, tile: usize, [_, _, q]: &mut [[R; ROWS]; 3]) {
+                if let Some(scale) = restart {
+                    let all_above = &task.all_above.as_chunks::<ROWS>().0[tile];
+                    for r in 0..ROWS {
+                        q[r] = scale * all_above[r];
+                    }
+                }
+            }
+
+            /// Adds columns to q, which stays in registers meanwhile.
+            #[inline(always)]
+            fn add<'a>(columns: &[(u32, R)], gram: impl Fn(usize) -> &'a [R; ROWS], [_, _, q]: &mut [[R; ROWS]; 3]) {
+                if columns.is_empty() {
+                    return;
+                }
+                let mut sum = *q;
+                for &(column, factor) in columns {
+                    let column = gram(column as usize);
+                    for r in 0..ROWS {
+                        sum[r] += factor * column[r];
+                    }
+                }
+                *q = sum;
+            }
+
+            /// Moves u and p of a neuron with readout a, and adds its outputs from before; whether anything has changed side.
+            #[inline(always)]
+            fn advance(task: &Sweep<'_, R>, a: R, [u, p, q]: &mut [[R; ROWS]; 3], outputs: &mut [R; ROWS]) -> bool {
+                let mut changed = 0;
+                for r in 0..ROWS {
+                    let velocity = task.momentum * p[r] + q[r];
+                    let moved = u[r] + task.rate * velocity;
+                    outputs[r] += a * (if u[r] >= 0.0 { u[r] } else { task.slope * u[r] });
+                    // u is never −0: it starts as a sum with +0, and sums of it with anything round to +0.
+                    changed |= u[r].to_bits() ^ moved.to_bits();
+                    p[r] = velocity;
+                    u[r] = moved;
+                }
+                changed.leading_zeros() == 0
+            }
+
+            /// The total, and a tile's outputs times y_n/N.
+            #[inline(always)]
+            fn weighted(task: &Sweep<'_, R>, tile: usize, outputs: &[R; ROWS], mut total: [R; ROWS]) -> [R; ROWS] {
+                let weights = &task.weights.as_chunks::<ROWS>().0[tile];
+                for r in 0..ROWS {
+                    total[r] += weights[r] * outputs[r];
+                }
+                total
             }
 
             /// Whether u keeps its sign throughout a stretch, by monotone bounds: true is certain, false is not.
@@ -364,7 +432,7 @@ dispatch!(f64, double);
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, ROWS, Stretch, Sweep, by_column};
+    use super::{Change, ROWS, Stretch, Sweep, by_column, column_len};
 
     /// Kernels compiled for what this processor offers against plain loops compiled for what all of its family have.
     macro_rules! same_bits {
@@ -387,6 +455,7 @@ mod tests {
                     count,
                     first,
                     gram,
+                    by_neuron: false,
                     all_above,
                     weights,
                     changes,
@@ -397,6 +466,13 @@ mod tests {
                     rate,
                 };
                 let each = Sweep { additions: &[], ..task };
+                let mut columns = vec![0.0; count * column_len(count)];
+                for (column, values) in columns.chunks_exact_mut(column_len(count)).enumerate() {
+                    for (row, value) in values[..count].iter_mut().enumerate() {
+                        *value = gram[row / ROWS * ROWS * count + column * ROWS + row % ROWS];
+                    }
+                }
+                let neurons = Sweep { gram: &columns, by_neuron: true, additions: &[], ..task };
                 let initial = wave(3 * count * size, 1.1);
                 let sides: Vec<u64> = initial
                     .chunks_exact(3 * ROWS)
@@ -410,6 +486,12 @@ mod tests {
                 assert!(now == plain_now && flips == plain_flips && !flips.is_empty());
                 let (mut state, mut now, mut flips) = (initial.clone(), sides.clone(), Vec::new());
                 let output = super::$module::sweep_tiles(&each, &mut state, &mut now, &mut flips);
+                assert_eq!((output.to_bits(), bits(&state)), (expected.to_bits(), bits(&plain)));
+                assert!(now == plain_now && flips == plain_flips);
+                // The same sign changes, those of a neuron together.
+                plain_flips.sort_by_key(|flip| (flip.neuron, flip.sample));
+                let (mut state, mut now, mut flips) = (initial.clone(), sides.clone(), Vec::new());
+                let output = super::$module::sweep_tiles(&neurons, &mut state, &mut now, &mut flips);
                 assert_eq!((output.to_bits(), bits(&state)), (expected.to_bits(), bits(&plain)));
                 assert!(now == plain_now && flips == plain_flips);
                 let stretch = Stretch { s: 0.31, c: 0.17, d: 0.83, b: 0.59 };

@@ -89,24 +89,20 @@ impl<R: Real> Problem<R> {
             .filter_map(|neuron| part.neurons[*neuron].on_weights.as_ref())
             .map(|f| &f.force[..])
             .collect();
-        // Neurons side by side: the inputs are then read as they lie, while a product with the inputs on its left would
-        // rearrange them each time.
         let known = forces.len();
-        let side_by_side = transposed(forces.iter().copied(), known, self.stride);
-        let forces = MatRef::from_column_major_slice(&side_by_side, known, self.stride);
+        let forces = forces.concat();
+        let forces = MatRef::from_column_major_slice(&forces, self.stride, known);
         let size = part.size();
         // Each task takes some samples of all neurons, so that the inputs are read once.
-        part.state.par_chunks_mut(SAMPLES_PER_TASK * 3 * size).enumerate().for_each(|(task, state)| {
-            let first = task * SAMPLES_PER_TASK;
-            let samples = SAMPLES_PER_TASK.min(self.count - first);
-            let inputs = &self.augmented[first * self.stride..][..samples * self.stride];
-            let mut formed = vec![R::default(); known * samples];
-            let inputs = MatRef::from_column_major_slice(inputs, self.stride, samples);
-            R::multiply(MatMut::from_column_major_slice_mut(&mut formed, known, samples), false, forces, inputs);
-            for (state, formed) in state.chunks_exact_mut(3 * ROWS * size).zip(formed.chunks(ROWS * known)) {
-                for (column, neuron) in neurons.iter().enumerate() {
-                    let q = &mut state[(neuron * 3 + 2) * ROWS..][..ROWS];
-                    q.iter_mut().zip(formed.iter().skip(column).step_by(known)).for_each(|(q, value)| *q = *value);
+        let tasks = part.state.par_chunks_mut(SAMPLES_PER_TASK * 3 * size);
+        tasks.zip(self.tiles.par_chunks(SAMPLES_PER_TASK * self.stride)).for_each(|(state, inputs)| {
+            let mut formed = vec![R::default(); ROWS * known];
+            let tiles = state.chunks_exact_mut(3 * ROWS * size).zip(inputs.chunks_exact(ROWS * self.stride));
+            for (state, inputs) in tiles {
+                let inputs = MatRef::from_column_major_slice(inputs, ROWS, self.stride);
+                R::multiply(MatMut::from_column_major_slice_mut(&mut formed, ROWS, known), false, inputs, forces);
+                for (neuron, formed) in neurons.iter().zip(formed.chunks_exact(ROWS)) {
+                    state[(neuron * 3 + 2) * ROWS..][..ROWS].copy_from_slice(formed);
                 }
             }
         });
@@ -151,7 +147,7 @@ impl<R: Real> Problem<R> {
     /// Nanoseconds on one core, roughly: what choices between routes are made by.
     pub(super) fn columns_cost(&self, columns: usize) -> f64 {
         let bytes = (columns.min(self.count) * self.count * size_of::<R>()) as f64;
-        let per_byte = if self.shares_tiles() { 0.05 } else { 0.02 };
+        let per_byte = if self.shares_tiles() { 0.05 } else { 0.0035 };
         (columns * self.count * size_of::<R>()) as f64 * 0.0075 + bytes * per_byte
     }
 
@@ -208,6 +204,21 @@ pub(super) fn preactivations<R: Real>(augmented: &[R], stride: usize, weights: &
     let weights = MatRef::from_column_major_slice(weights, stride, columns);
     R::multiply(MatMut::from_column_major_slice_mut(&mut u, count, columns), false, all.transpose(), weights);
     u
+}
+
+/// Augmented inputs tile after tile, in a tile coordinate after coordinate, [`ROWS`] samples each, zero beyond the last.
+pub(super) fn in_tiles<R: Real>(augmented: &[R], stride: usize) -> Vec<R> {
+    let count = augmented.len() / stride;
+    let mut tiles = vec![R::default(); count.next_multiple_of(ROWS) * stride];
+    let inputs = augmented.par_chunks(ROWS * stride);
+    tiles.par_chunks_exact_mut(ROWS * stride).zip(inputs).for_each(|(tile, inputs)| {
+        let rows = inputs.len() / stride;
+        let turned = transposed(inputs.chunks_exact(stride), rows, stride);
+        tile.chunks_exact_mut(ROWS)
+            .zip(turned.chunks_exact(rows))
+            .for_each(|(tile, row)| tile[..rows].copy_from_slice(row));
+    });
+    tiles
 }
 
 /// `count` columns of `len` values, written row by row.
