@@ -45,10 +45,13 @@ impl Kernel {
     }
 }
 
-/// Rows and columns of a tile: 512 KiB of results, which with both panels of points stay in the second-level cache.
-const TILE: usize = 256;
-/// Columns of one task: half a tile's, so that the last task of a triangle does not leave other threads waiting for long.
+/// Rows of a tile: a multiple of what the products' kernels take at a time, 12 and 24; fewer rows are left to slower ones.
+const TILE: usize = 240;
+/// Columns of one task: so many that rearranging the rows does not count, so few that the last task of a triangle does not leave other
+/// threads waiting for long, and that a tile of results stays in the second-level cache.
 const PANEL: usize = 128;
+/// The same for three results at a time.
+const NARROW_PANEL: usize = 32;
 
 /// Pairs with D below this share of the terms it is formed from are evaluated coordinate by coordinate.
 const NEARLY_PARALLEL: f64 = 1.0 / 64.0;
@@ -59,7 +62,7 @@ pub fn gram(kernel: Kernel, slope: Slope, x: &Points) -> DMatrix<f64> {
     let n = x.count();
     let mut matrix = DMatrix::zeros(n, n);
     let side = Side::new(x);
-    fill(kernel, slope, &side, &side, matrix.as_mut_slice(), |first| first / TILE);
+    fill(kernel, slope, &side, &side, matrix.as_mut_slice(), |first| first);
     mirror_lower(matrix.as_mut_slice(), n, 0, n);
     matrix
 }
@@ -97,8 +100,7 @@ pub(super) fn gradient_factors(slope: Slope, x: &Points, z: &Points) -> Gradient
     let mut derivative_dual = DMatrix::zeros(n, z.count());
     let mut boundary = DMatrix::zeros(n, z.count());
     let mut along = DMatrix::zeros(n, z.count());
-    // Panels narrower than a tile: three results and the inner products of each stay in the second-level cache.
-    let width = TILE / 8;
+    let width = NARROW_PANEL;
     let panels = derivative_dual.as_mut_slice().par_chunks_mut(n * width);
     let panels = panels.zip(boundary.as_mut_slice().par_chunks_mut(n * width));
     panels.zip(along.as_mut_slice().par_chunks_mut(n * width)).enumerate().for_each(
@@ -171,22 +173,22 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Fills a column-major rows × cols matrix tile by tile; tiles above `first_tile(first column)` are left alone.
+/// Fills a column-major rows × cols matrix tile by tile; rows above `first_row(first column)` are left alone.
 fn fill(
     kernel: Kernel,
     slope: Slope,
     rows: &Side<'_>,
     cols: &Side<'_>,
     out: &mut [f64],
-    first_tile: impl Fn(usize) -> usize + Sync,
+    first_row: impl Fn(usize) -> usize + Sync,
 ) {
     let (count, d) = (rows.points.count(), rows.points.input_dim());
     out.par_chunks_mut(count * PANEL).enumerate().for_each(|(panel, out)| {
         let (first_col, panel_cols) = (panel * PANEL, out.len() / count);
         let right = view(&cols.points.as_columns().as_slice()[first_col * d..][..panel_cols * d], d, panel_cols);
         let mut inner = vec![0.0; TILE * panel_cols];
-        for tile in first_tile(first_col)..count.div_ceil(TILE) {
-            let (first_row, tile_rows) = (tile * TILE, TILE.min(count - tile * TILE));
+        for first_row in (first_row(first_col)..count).step_by(TILE) {
+            let tile_rows = TILE.min(count - first_row);
             let left = view(&rows.points.as_columns().as_slice()[first_row * d..][..tile_rows * d], d, tile_rows);
             let inner = &mut inner[..tile_rows * panel_cols];
             multiply(view_mut(inner, tile_rows, panel_cols), Store::Replace, 1.0, left.transpose(), right);

@@ -8,8 +8,9 @@ use super::sweep::{ROWS, column_len};
 
 /// Entries of the largest Gram matrix that descent makes.
 pub(super) const LARGEST: usize = 1 << 29;
-/// Rows of one task, and columns that are mirrored one by one.
-const PANEL: usize = 256;
+/// Rows of one task, and columns that are mirrored one by one: whole tiles, and a multiple of what the products' kernels take at a time, 24
+/// or 48.
+const PANEL: usize = 192;
 /// Columns of one product: so many that packing the rows does not count.
 const COLUMNS: usize = 1024;
 
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn tiles_hold_all_inner_products() {
-        // 1100 samples: tiles of 64 rows, the last one not full, in five panels, the last of two products.
+        // 1100 samples: tiles of 64 rows, the last one not full, in six panels, the last of two products.
         let (stride, count) = (3, 1100);
         let augmented: Vec<f64> = (0..stride * count).map(|i| ((i * i) as f64 * 0.37).sin()).collect();
         let gram = Gram::new(&augmented, stride, count).with_columns();

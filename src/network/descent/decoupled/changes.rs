@@ -11,8 +11,8 @@ use crate::network::descent::sweep::{Change, ROWS};
 
 /// Columns per sample added to q, or samples to the force on the weights, after which it is formed again.
 pub(super) const REFRESH: usize = 10;
-/// Samples of one task of a product: a multiple of a tile's rows.
-pub(super) const SAMPLES_PER_TASK: usize = 512;
+/// Samples of one task of a product: whole tiles, and a multiple of what the products' kernels take at a time, 24 or 48.
+pub(super) const SAMPLES_PER_TASK: usize = 384;
 /// What neurons are taken to spend without the Gram matrix in the end, per what they have spent by now: what changes sides goes on
 /// changing sides.
 const FORESIGHT: f64 = 2.0;
