@@ -164,7 +164,7 @@ impl<R: Real> Problem<R> {
         let schedule = Schedule::new(rates, self.momentum_f64);
         let width = neurons.width();
         let held = (HELD_BYTES / ((4 * self.count + 2 * self.weight_count) * size_of::<R>())).max(1);
-        let size = if self.shares_tiles() { width.min(held) } else { width.div_ceil(8).clamp(8, 64) };
+        let size = if self.shares_tiles() { width.min(held) } else { width.div_ceil(8).clamp(8, 32) };
         let firsts: Vec<usize> = (0..width).step_by(size).collect();
         let mut gram = None;
         let mut hidden = Vec::with_capacity(width * self.weight_count);
