@@ -53,7 +53,8 @@ pub fn input_gradients(weights: &Weights, slope: Slope, points: &Points) -> Resu
     Ok(totals)
 }
 
-/// f and ∇_x f at the given points, as [`outputs`] and [`input_gradients`] give them, with one product less.
+/// f (one value per point) and ∇_x f (d × count, one column per point) at the given points: the bits of [`outputs`] and
+/// [`input_gradients`], with one product less.
 ///
 /// # Errors
 /// Points of another dimension.

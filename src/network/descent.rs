@@ -15,6 +15,7 @@ mod gram;
 mod real;
 mod subspace;
 mod sweep;
+mod vectors;
 
 use rayon::prelude::*;
 

@@ -47,8 +47,8 @@ impl Kernel {
 
 /// Rows of a tile: a multiple of what the products' kernels take at a time, 12 and 24; fewer rows are left to slower ones.
 const TILE: usize = 240;
-/// Columns of one task: so many that rearranging the rows does not count, so few that the last task of a triangle does not leave other
-/// threads waiting for long, and that a tile of results stays in the second-level cache.
+/// Columns of one task: so few that the last task of a triangle does not leave other threads waiting for long, and that a tile of results
+/// stays in the second-level cache. (With 192, which rearranges the rows less often, matrices take as long.)
 const PANEL: usize = 128;
 /// The same for three results at a time.
 const NARROW_PANEL: usize = 32;
@@ -62,7 +62,7 @@ pub fn gram(kernel: Kernel, slope: Slope, x: &Points) -> DMatrix<f64> {
     let n = x.count();
     let mut matrix = DMatrix::zeros(n, n);
     let side = Side::new(x);
-    fill(kernel, slope, &side, &side, matrix.as_mut_slice(), |first| first);
+    fill(kernel, slope, &side, &side, matrix.as_mut_slice(), true);
     mirror_lower(matrix.as_mut_slice(), n, 0, n);
     matrix
 }
@@ -75,7 +75,7 @@ pub fn gram(kernel: Kernel, slope: Slope, x: &Points) -> DMatrix<f64> {
 pub fn cross_gram(kernel: Kernel, slope: Slope, x: &Points, z: &Points) -> DMatrix<f64> {
     assert_eq!(x.input_dim(), z.input_dim(), "points of one space");
     let mut matrix = DMatrix::zeros(x.count(), z.count());
-    fill(kernel, slope, &Side::new(x), &Side::new(z), matrix.as_mut_slice(), |_| 0);
+    fill(kernel, slope, &Side::new(x), &Side::new(z), matrix.as_mut_slice(), false);
     matrix
 }
 
@@ -173,21 +173,14 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Fills a column-major rows × cols matrix tile by tile; rows above `first_row(first column)` are left alone.
-fn fill(
-    kernel: Kernel,
-    slope: Slope,
-    rows: &Side<'_>,
-    cols: &Side<'_>,
-    out: &mut [f64],
-    first_row: impl Fn(usize) -> usize + Sync,
-) {
+/// Fills a column-major rows × cols matrix tile by tile; of a `triangle` what lies above the first column of each panel is left alone.
+fn fill(kernel: Kernel, slope: Slope, rows: &Side<'_>, cols: &Side<'_>, out: &mut [f64], triangle: bool) {
     let (count, d) = (rows.points.count(), rows.points.input_dim());
     out.par_chunks_mut(count * PANEL).enumerate().for_each(|(panel, out)| {
         let (first_col, panel_cols) = (panel * PANEL, out.len() / count);
         let right = view(&cols.points.as_columns().as_slice()[first_col * d..][..panel_cols * d], d, panel_cols);
         let mut inner = vec![0.0; TILE * panel_cols];
-        for first_row in (first_row(first_col)..count).step_by(TILE) {
+        for first_row in (if triangle { first_col } else { 0 }..count).step_by(TILE) {
             let tile_rows = TILE.min(count - first_row);
             let left = view(&rows.points.as_columns().as_slice()[first_row * d..][..tile_rows * d], d, tile_rows);
             let inner = &mut inner[..tile_rows * panel_cols];

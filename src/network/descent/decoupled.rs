@@ -55,6 +55,10 @@ const ALONE_STEPS: usize = 128;
 const FREQUENT: f64 = 3.0;
 /// Bytes of state that are held at a time.
 const HELD_BYTES: usize = 1 << 26;
+/// Fewest and most neurons of a group where threads share the neurons: the state of 32 on 1000 samples fits into a second-level cache of
+/// 512 KiB in single precision.
+const SMALLEST_GROUP: usize = 8;
+const LARGEST_GROUP: usize = 32;
 /// Neurons per product.
 const BLOCK: usize = 32;
 /// Bytes of a Gram matrix that a cache shared by the cores keeps.
@@ -164,7 +168,8 @@ impl<R: Real> Problem<R> {
         let schedule = Schedule::new(rates, self.momentum_f64);
         let width = neurons.width();
         let held = (HELD_BYTES / ((4 * self.count + 2 * self.weight_count) * size_of::<R>())).max(1);
-        let size = if self.shares_tiles() { width.min(held) } else { width.div_ceil(8).clamp(8, 32) };
+        let size =
+            if self.shares_tiles() { width.min(held) } else { width.div_ceil(8).clamp(SMALLEST_GROUP, LARGEST_GROUP) };
         let firsts: Vec<usize> = (0..width).step_by(size).collect();
         let mut gram = None;
         let mut hidden = Vec::with_capacity(width * self.weight_count);
@@ -327,8 +332,9 @@ impl<R: Real> Problem<R> {
         let in_order = self.shares_tiles() && size > 1 && forces_are_cached::<R>(size);
         let additions = if in_order { by_column(&part.changes, self.count) } else { Vec::new() };
         let columns: usize = part.changes.iter().map(|change| change.columns.len()).sum();
-        let by_neuron = !self.shares_tiles() && columns <= MOST_BY_NEURON * self.count;
-        let by_neuron = by_neuron && gram.is_none_or(|gram| !gram.columns().is_empty());
+        let by_neuron = !self.shares_tiles()
+            && columns <= MOST_BY_NEURON * self.count
+            && gram.is_none_or(|gram| !gram.columns().is_empty());
         let task = |index: usize, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>| {
             let first = index * tiles * ROWS;
             let task = Sweep {

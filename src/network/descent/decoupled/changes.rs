@@ -144,7 +144,8 @@ impl<R: Real> Problem<R> {
         );
     }
 
-    /// Nanoseconds on one core, roughly: what choices between routes are made by.
+    /// Nanoseconds on one core, roughly: what choices between routes are made by. The first N columns come from a cache that the cores share
+    /// or from memory; of more, each comes once and serves several neurons.
     pub(super) fn columns_cost(&self, columns: usize) -> f64 {
         let bytes = (columns.min(self.count) * self.count * size_of::<R>()) as f64;
         let per_byte = if self.shares_tiles() { 0.05 } else { 0.0035 };
