@@ -36,6 +36,8 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("width: covariance", 2e-8),
     ("gradients: moments", 3e-8),
     ("gradients: inputs of the second network", 1e-8),
+    ("gradients: limit of the fluctuation", 1e-8),
+    ("gradients: limit of the second network", 1e-8),
 ];
 
 /// The false-alarm probability of a test.

@@ -8,7 +8,7 @@
 //! - [`velocity`]: flips (W13) and mean drift (W14) from the velocities at the boundaries;
 //! - [`error`]: initial kernel (W4), trained network (W9), network at initialisation (W11);
 //! - [`gaussian`]: trained network with Gaussian readouts (W12);
-//! - [`gradient_moments`]: the trained input gradient (P3–P6);
+//! - [`gradient_moments`]: the trained input gradient (P3–P6); [`gradient_limit`]: the limit of its fluctuation (P10, G12);
 //! - [`inputs`]: the second network's inputs (G3–G5);
 //! - [`target`]: random labels (G6), the offset of unbalanced targets (G7);
 //! - [`enclosure`]: flips and outputs of one trained network, given its initial weights (M4, M5, M6);
@@ -43,6 +43,7 @@ pub mod gaussian;
 pub mod geometry;
 pub mod gradient;
 pub mod gradient_enclosure;
+pub mod gradient_limit;
 pub mod gradient_moments;
 pub mod inputs;
 pub mod limit;
@@ -73,6 +74,9 @@ pub use geometry::{Geometry, signed_gram_matrix, velocity_range};
 pub use gradient::GradientGeometry;
 pub use gradient_enclosure::{
     GradientEnclosure, GradientLaw, GradientSample, Interval, PairTruncation, gradient_enclosure, gradient_events,
+};
+pub use gradient_limit::{
+    FluctuationLimit, GradientFluctuation, LimitVariance, gradient_fluctuation_limit, second_network_fluctuation_limit,
 };
 pub use gradient_moments::{
     averaged_gradient_fluctuation_bound, cosine_deficit_bound, gradient_fluctuation_bound, gradient_mean_bound,
