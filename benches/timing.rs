@@ -1,11 +1,10 @@
 //! How long the expensive parts take.
 //!
-//! `cargo bench --bench timing`; with `-- --test` or `PERTLEARN_QUICK=1` everything is small. Settings that take seconds to
-//! minutes run only when they are asked for: `cargo bench --bench timing -- large`. With `PERTLEARN_CLOCK=processor` processor
+//! `cargo bench --bench timing`; with `-- --test` or `PERTLEARN_QUICK=1` everything is small. With `PERTLEARN_CLOCK=processor` processor
 //! time is measured instead of time on the clock, summed over the threads: on a machine that does other work as well it
 //! is what can be compared; two free cores take half of it, apart from what is not shared out.
 //!
-//! `docs/speed.md` has the measurements with their floors.
+//! `docs/speed.md` has the measurements with their floors; whole experiments are timed by `cargo bench --bench table`.
 
 #[path = "common/clock.rs"]
 mod clock;
@@ -14,18 +13,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use perturbation_learning::Result;
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use perturbation_learning::data::{DataSet, Synthetic, mnist, synthetic};
-use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::memory::HugePages;
-use perturbation_learning::network::{
-    Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, empirical_ntk, guarded_perturbations, outputs,
-    outputs_and_input_gradients,
-};
-use perturbation_learning::problem::{Scenario, Slope, TrainingSet};
-use perturbation_learning::random::{Streams, random_signs};
-use perturbation_learning::theory::{Kernel, SquaredLossFlow, gram, perturbed_points};
+use perturbation_learning::network::{GradientFlow, Initialisation, Neurons, Readout, empirical_ntk};
+use perturbation_learning::problem::Slope;
+use perturbation_learning::random::Streams;
+use perturbation_learning::theory::{Kernel, SquaredLossFlow, gram};
 
 #[global_allocator]
 static ALLOCATOR: HugePages = HugePages;
@@ -159,91 +153,5 @@ fn eigen(criterion: &mut Criterion<Clock>) {
     group.finish();
 }
 
-/// One run of the reference experiment: train f, perturb, train g, evaluate both.
-struct Pipeline {
-    name: &'static str,
-    data: DataSet,
-    loss: StandardLoss,
-    width: usize,
-    steps: usize,
-    scenario: Scenario,
-    epsilon: f64,
-}
-
-impl Pipeline {
-    /// The shifted Gaussian set, d = 100, N = 1000, scenario a.
-    fn shifted(name: &'static str, loss: StandardLoss, width: usize, steps: usize) -> Self {
-        let data = shifted(100, sized(1000, 100), sized(1000, 10));
-        Pipeline { name, data, loss, width, steps, scenario: Scenario::PerturbationOnly, epsilon: 0.01 }
-    }
-
-    /// Learning rate 1, momentum 0.9, plateau rule.
-    fn run(&self, precision: Precision) -> Result<Vec<f64>> {
-        let descent = Descent::new(1.0, self.steps)?.with_momentum(0.9)?.with_plateau(true).with_precision(precision);
-        let points = self.data.train.points();
-        let d = points.input_dim();
-        let f = descent.train(&neurons(d, self.width, "f"), Slope::RELU, &self.data.train, &self.loss)?;
-        let targets = random_signs(&Streams::new(1, "targets"), points.count());
-        let (values, gradients) = outputs_and_input_gradients(&f.weights, Slope::RELU, points)?;
-        // A point at which every neuron has died has no direction: it is left as it is, as the reference does.
-        let moves = guarded_perturbations(&gradients, &values, &targets, &self.loss, self.epsilon)?;
-        let perturbed = TrainingSet::new(perturbed_points(points, &moves, self.scenario)?, targets)?;
-        let g = descent.train(&neurons(d, self.width, "g"), Slope::RELU, &perturbed, &self.loss)?;
-        let mut evaluated = outputs(&g.weights, Slope::RELU, points)?;
-        evaluated.extend(outputs(&f.weights, Slope::RELU, &self.data.test)?);
-        evaluated.extend(outputs(&g.weights, Slope::RELU, &self.data.test)?);
-        Ok(evaluated)
-    }
-}
-
-/// Gradient descent as the reference experiments run it.
-fn descent(criterion: &mut Criterion<Clock>) {
-    let mut group = group(criterion, "descent", 5);
-    let rows = [
-        Pipeline::shifted("identity m=100 1000+1000", StandardLoss::Identity, 100, sized(1000, 10)),
-        Pipeline::shifted("logistic m=100 1000+1000", StandardLoss::Logistic, 100, sized(1000, 10)),
-        Pipeline::shifted("identity m=10000 100+100", StandardLoss::Identity, sized(10_000, 100), sized(100, 10)),
-    ];
-    for row in &rows {
-        for precision in [Precision::F64, Precision::F32] {
-            group.bench_function(BenchmarkId::new(row.name, format!("{precision:?}")), |b| {
-                b.iter(|| row.run(precision).expect("a finite run"));
-            });
-        }
-    }
-    group.finish();
-}
-
-/// The larger settings, which take seconds to minutes: only when they are asked for by name
-/// (`cargo bench --bench timing -- large`).
-fn large(criterion: &mut Criterion<Clock>) {
-    if !quick() && !std::env::args().any(|argument| argument.contains("large")) {
-        return;
-    }
-    let mut group = group(criterion, "large", 5);
-    let steps = sized(1000, 10);
-    let wide = Pipeline::shifted("identity m=100000 100+100", StandardLoss::Identity, sized(100_000, 600), steps / 10);
-    let data = shifted(sized(1000, 30), sized(10_000, 100), sized(1000, 10));
-    let (loss, scenario) = (StandardLoss::Identity, Scenario::OnImage);
-    let name = "shifted (b) d=1000 m=100 N=10000 1000+1000";
-    let image = Pipeline { name, data, loss, width: 100, steps, scenario, epsilon: 0.31 };
-    let gauss = |name, d, n, width, epsilon| {
-        let data = synthetic(Synthetic::Gauss, d, n, sized(1000, 10), 1).expect("a valid set");
-        Pipeline { name, data, loss, width, steps, scenario: Scenario::PerturbationOnly, epsilon }
-    };
-    let (name, d) = ("gauss (a) d=1000 m=1000 N=2000 1000+1000", sized(1000, 30));
-    let noise = gauss(name, d, sized(2000, 40), sized(1000, 20), 0.031);
-    let (name, d) = ("gauss (a) d=10000 m=100 N=10000 1000+1000", sized(10_000, 60));
-    let high = gauss(name, d, sized(10_000, 60), sized(100, 20), 0.1);
-    for row in [wide, image, noise, high] {
-        for precision in [Precision::F64, Precision::F32] {
-            group.bench_function(BenchmarkId::new(row.name, format!("{precision:?}")), |b| {
-                b.iter(|| row.run(precision).expect("a finite run"));
-            });
-        }
-    }
-    group.finish();
-}
-
-criterion_group!(name = benches; config = clocked(); targets = flow, kernel, tangent, eigen, descent, large);
+criterion_group!(name = benches; config = clocked(); targets = flow, kernel, tangent, eigen);
 criterion_main!(benches);

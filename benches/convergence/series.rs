@@ -39,9 +39,18 @@ pub fn slope(values: &[(f64, f64)]) -> String {
     }
 }
 
-/// A measured curve with its fitted slope in the legend.
+/// The slope over all widths, which the next power of m bends, and over those from 2¹² on.
+pub fn slopes(values: &[(f64, f64)]) -> String {
+    let wide: Measured = values.iter().copied().filter(|(m, _)| *m >= 4096.0).collect();
+    if wide.iter().map(|(m, _)| m.to_bits()).collect::<std::collections::HashSet<_>>().len() < 3 {
+        return slope(values);
+    }
+    format!("{}, from m = 2¹² on {}", slope(values), slope(&wide).trim_start_matches("slope "))
+}
+
+/// A measured curve with its fitted slopes in the legend.
 pub fn measured(colour: usize, what: &str, values: &[(f64, f64)]) -> Curve {
-    Curve::measured(colour, format!("{what}: {}", slope(values)), bands(values))
+    Curve::measured(colour, format!("{what}; {}", slopes(values)), bands(values))
 }
 
 /// A line m^`exponent` over `decades` of width, a factor `lift` away from the first point of a curve.

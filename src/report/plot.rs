@@ -2,7 +2,8 @@
 //!
 //! A thin layer over `kuva` that fixes what all figures of the project share. Colours are those of Okabe and Ito, which
 //! survive colour blindness; every series also has its own marker, and every kind of curve its own dash, so that the
-//! figures survive grey printing as well. Fonts are chosen for a figure shown at 440 points per panel.
+//! figures survive grey printing as well. Letters are at least 6 points high where a figure is as wide as a page's text (5.5 inches for two panels), or
+//! a single panel half of that.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,12 @@ const PLOT_HEIGHT: f64 = 430.0;
 const LEGEND_LINE: f64 = 22.0;
 const UNUSED_BELOW: f64 = 24.0;
 const SHARED_LEGEND_SIZE: u32 = 12;
+/// How much larger letters and lines are in a figure of one row, which is shown as wide as a page, than in a grid, which fills one.
+const ROW_SCALE: f64 = 1.4;
+/// What letters twice as large take from the height of a plot.
+const ROOM_FOR_LETTERS: f64 = 130.0;
+/// Letters of a line of a legend below a panel; longer labels go on below.
+const LEGEND_LETTERS: usize = 36;
 
 /// What a curve is, which decides how it is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -120,8 +127,10 @@ impl Curve {
     fn dashes(&self) -> Option<&'static str> {
         match self.role {
             Role::Measured | Role::Mark => None,
-            Role::Theory => Some("9 5"),
-            Role::Bound => Some("11 4 2 4"),
+            // Told apart in grey, where two quantities have a theory each.
+            Role::Theory if self.colour == Some(1) => Some("18 7"),
+            Role::Theory => Some("9 7"),
+            Role::Bound => Some("14 8 3 8"),
             Role::Guide | Role::Aside => Some("2 4"),
         }
     }
@@ -135,12 +144,34 @@ impl Curve {
         LegendEntry { label: self.label.clone(), color: self.shade().into(), shape, dasharray }
     }
 
-    fn draw(&self, plots: &mut Vec<Plot>) {
+    /// The entry, and lines below it for what is longer than [`LEGEND_LETTERS`].
+    fn legend_entries(&self) -> Vec<LegendEntry> {
+        let mut lines = vec![String::new()];
+        // A number and its sign stay together.
+        let label = self.label.replace(" %", "\u{a0}%");
+        for word in label.split(' ') {
+            let line = lines.last().map_or(0, |line| line.chars().count());
+            match lines.last_mut() {
+                Some(last) if line == 0 => last.push_str(word),
+                Some(last) if line + 1 + word.chars().count() <= LEGEND_LETTERS => {
+                    last.push(' ');
+                    last.push_str(word);
+                }
+                _ => lines.push(word.into()),
+            }
+        }
+        let mut entries: Vec<LegendEntry> = lines.into_iter().map(blank).collect();
+        let label = std::mem::take(&mut entries[0].label);
+        entries[0] = LegendEntry { label, ..self.legend_entry() };
+        entries
+    }
+
+    fn draw(&self, plots: &mut Vec<Plot>, scale: f64) {
         let pairs = || self.points.iter().map(|p| (p.x, p.y)).collect::<Vec<_>>();
         if self.role != Role::Mark {
             let mut line = LinePlot::new().with_data(pairs()).with_color(self.shade());
             let thin = matches!(self.role, Role::Guide | Role::Aside) || !self.in_legend;
-            line = line.with_stroke_width(if thin { 1.5 } else { 2.0 });
+            line = line.with_stroke_width(scale * if thin { 1.5 } else { 2.0 });
             if let Some(dashes) = self.dashes() {
                 line = line.with_line_style(kuva::plot::line::LineStyle::Custom(dashes.into()));
             }
@@ -148,7 +179,7 @@ impl Curve {
         }
         if matches!(self.role, Role::Measured | Role::Mark) {
             let markers = ScatterPlot::new().with_data(pairs()).with_color(self.shade());
-            plots.push(markers.with_marker(self.marker()).with_size(4.5).into());
+            plots.push(markers.with_marker(self.marker()).with_size(scale * 4.5).into());
         }
     }
 
@@ -160,6 +191,11 @@ impl Curve {
             plots.push(band.with_color(self.shade()).with_opacity(0.2).into());
         }
     }
+}
+
+/// A line of a legend without a symbol.
+fn blank(label: String) -> LegendEntry {
+    LegendEntry { label, color: "#FFFFFF".into(), shape: LegendShape::Line, dasharray: None }
 }
 
 /// One pair of axes.
@@ -202,17 +238,16 @@ impl Panel {
         self.curves.iter().filter(|curve| curve.in_legend)
     }
 
-    fn layout(&self, plots: &[Plot], legend_lines: usize) -> Layout {
+    /// `legend_lines`: those that every panel of the figure leaves room for.
+    fn layout(&self, plots: &[Plot], legend_lines: usize, scale: f64) -> Layout {
         let (low_x, high_x) = self.x_range();
         let (low_y, high_y) = self.y_range.unwrap_or_else(|| {
             let (low, high) = self.span(|p| p.band.map_or([p.y; 3], |(a, b)| [a, b, p.y]));
             if self.log_y { (low / 1.3, high * 1.3) } else { (low, high) }
         });
         // Panels beside each other get legends of equal height, so that their axes are level.
-        let mut legend: Vec<LegendEntry> = self.legend_curves().map(Curve::legend_entry).collect();
-        let blank =
-            || LegendEntry { label: " ".into(), color: "#FFFFFF".into(), shape: LegendShape::Line, dasharray: None };
-        legend.resize_with(legend_lines, blank);
+        let mut legend: Vec<LegendEntry> = self.legend_curves().flat_map(Curve::legend_entries).collect();
+        legend.resize_with(legend_lines, || blank(" ".into()));
         let layout = Layout::auto_from_plots(plots)
             .with_title(&self.title)
             .with_x_label(&self.x_label)
@@ -225,10 +260,16 @@ impl Panel {
             .with_label_size(16)
             .with_tick_size(14)
             .with_body_size(14)
+            .with_scale(scale)
             .with_width(PANEL_WIDTH)
-            .with_height(PLOT_HEIGHT + LEGEND_LINE * legend_lines as f64);
+            .with_height(panel_height(legend_lines, scale));
+        // Up to three decades have ticks at 1, 2 and 5, which read best as plain numbers.
+        let ticks = |low: f64, high: f64| {
+            let decades = high.log10().ceil() - low.log10().floor();
+            if decades <= 3.0 && low > 1e-4 { plain } else { power_of_ten }
+        };
         let layout = if self.log_x {
-            layout.with_log_x().with_x_tick_format(TickFormat::Custom(Arc::new(power_of_ten)))
+            layout.with_log_x().with_x_tick_format(TickFormat::Custom(Arc::new(ticks(low_x, high_x))))
         } else {
             layout.with_x_tick_format(TickFormat::Custom(Arc::new(plain)))
         };
@@ -242,14 +283,16 @@ impl Panel {
                 .with_legend_box(false)
         };
         if self.log_y {
-            // Up to three decades have ticks at 1, 2 and 5, which read best as plain numbers.
-            let decades = high_y.log10().ceil() - low_y.log10().floor();
-            let format = if decades <= 3.0 && low_y > 1e-4 { plain } else { power_of_ten };
-            layout.with_log_y().with_y_tick_format(TickFormat::Custom(Arc::new(format)))
+            layout.with_log_y().with_y_tick_format(TickFormat::Custom(Arc::new(ticks(low_y, high_y))))
         } else {
             layout
         }
     }
+}
+
+/// Of a panel with so many lines of a legend below it.
+fn panel_height(legend_lines: usize, scale: f64) -> f64 {
+    PLOT_HEIGHT + (scale - 1.0) * ROOM_FOR_LETTERS + scale * LEGEND_LINE * legend_lines as f64
 }
 
 /// A figure of one or more panels.
@@ -333,15 +376,16 @@ impl Figure {
     }
 
     fn scene(&self) -> kuva::render::render::Scene {
-        let most = self.panels.iter().map(|panel| panel.legend_curves().count()).max().unwrap_or(0);
-        let legend_lines = if self.shared_legend { 0 } else { most };
+        let lines = |panel: &Panel| panel.legend_curves().map(|curve| curve.legend_entries().len()).sum();
+        let most = self.panels.iter().map(lines).max().unwrap_or(0);
+        let (legend_lines, scale) = if self.shared_legend { (0, 1.0) } else { (most, ROW_SCALE) };
         let mut all_plots = Vec::new();
         let mut layouts = Vec::new();
         for panel in &self.panels {
             let mut plots = Vec::new();
             panel.curves.iter().for_each(|curve| curve.draw_band(&mut plots));
-            panel.curves.iter().for_each(|curve| curve.draw(&mut plots));
-            let layout = panel.layout(&plots, legend_lines);
+            panel.curves.iter().for_each(|curve| curve.draw(&mut plots, scale));
+            let layout = panel.layout(&plots, legend_lines, scale);
             // A shared legend's box is made for text of this size.
             layouts.push(if self.shared_legend { layout.with_body_size(SHARED_LEGEND_SIZE) } else { layout });
             all_plots.push(plots);
@@ -352,14 +396,14 @@ impl Figure {
             .with_layouts(layouts)
             // Only cells that have a panel: an empty one would get a letter too.
             .with_structure((0..self.panels.len()).map(|index| vec![index]).collect())
-            .with_cell_size(PANEL_WIDTH, PLOT_HEIGHT + LEGEND_LINE * legend_lines as f64);
+            .with_cell_size(PANEL_WIDTH, panel_height(legend_lines, scale));
         let figure = if self.panels.len() > 1 { figure.with_labels_lowercase() } else { figure };
         if self.shared_legend {
             return figure.with_shared_legend_bottom().with_shared_legend_entries(self.all_entries()).render();
         }
         let mut scene = figure.render();
         // The space that kuva keeps below a legend, in case a title followed.
-        scene.height -= UNUSED_BELOW;
+        scene.height -= scale * UNUSED_BELOW;
         scene
     }
 
@@ -400,14 +444,14 @@ fn plain(value: f64) -> String {
     format!("{}", (value * 1e6).round() / 1e6)
 }
 
-/// 1000 → 10³, 0.02 → 2·10⁻²; plain between 0.1 and 50.
+/// 1000 → 10³, 0.02 → 2·10⁻², 0.1 → 10⁻¹; plain between 1 and 50.
 fn power_of_ten(value: f64) -> String {
     let exponent = value.log10().floor();
     let mantissa = value / 10_f64.powf(exponent);
     // A tick of a logarithmic axis is 1, 2 or 5 times a power of ten; rounding may put 0.9999… in the decade below.
     let (mantissa, exponent) =
         if mantissa > 9.5 { (1.0, exponent as i32 + 1) } else { (mantissa.round(), exponent as i32) };
-    if (-1..2).contains(&exponent) {
+    if (0..2).contains(&exponent) {
         return format!("{}", mantissa * 10_f64.powi(exponent)).chars().take(6).collect();
     }
     let power = format!("10{}", superscript(exponent));
@@ -487,7 +531,7 @@ mod tests {
 
     #[test]
     fn ticks_read_as_powers_of_ten() {
-        let ticks = [1e3, 2e-3, 1e-10, 0.5, 10.0, 100.0];
-        assert_eq!(ticks.map(power_of_ten), ["10³", "2·10⁻³", "10⁻¹⁰", "0.5", "10", "10²"]);
+        let ticks = [1e3, 2e-3, 1e-10, 0.5, 1.0, 10.0, 100.0];
+        assert_eq!(ticks.map(power_of_ten), ["10³", "2·10⁻³", "10⁻¹⁰", "5·10⁻¹", "1", "10", "10²"]);
     }
 }

@@ -1,0 +1,268 @@
+//! The experiments that the authors' code is compared by, and two kernels: what they take, on the clock, and how much memory.
+//!
+//! ```text
+//! cargo bench --bench table                    # rows that take seconds
+//! cargo bench --bench table -- all             # all rows, half an hour on two cores
+//! cargo bench --bench table -- "gauss d=1000"  # rows of which the name has that in it
+//! ```
+//!
+//! Everything small with `-- --test` or `PERTLEARN_QUICK=1`. Every row runs in a process of its own, once for each precision:
+//! one run that does not count if runs are short, then up to ten in half a minute, three at least. It prints a table in Markdown
+//! with medians, the shortest and the longest run, and the largest resident memory of the process, and writes `target/speed/table.md`. The machine
+//! should do nothing else. Criterion takes ten samples at least, which here would be an hour and more.
+//!
+//! `docs/speed.md` has the results with their floors.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use perturbation_learning::Result;
+use perturbation_learning::data::{DataSet, Synthetic, synthetic};
+use perturbation_learning::loss::StandardLoss;
+use perturbation_learning::memory::HugePages;
+use perturbation_learning::network::{
+    Descent, Initialisation, Neurons, Precision, Readout, empirical_ntk, guarded_perturbations, outputs,
+    outputs_and_input_gradients,
+};
+use perturbation_learning::problem::{Scenario, Slope, TrainingSet};
+use perturbation_learning::random::{Streams, random_signs};
+use perturbation_learning::stats::median;
+use perturbation_learning::theory::{Kernel, gram, perturbed_points};
+
+#[global_allocator]
+static ALLOCATOR: HugePages = HugePages;
+
+/// Everything a tenth as large or less.
+fn quick() -> bool {
+    let given = |option: &str| std::env::args().any(|argument| argument == option);
+    !given("--bench") || given("--test") || std::env::var("PERTLEARN_QUICK").is_ok_and(|value| value == "1")
+}
+
+fn sized(full: usize, small: usize) -> usize {
+    if quick() { small } else { full }
+}
+
+fn data(kind: Synthetic, input_dim: usize, train_count: usize, test_count: usize) -> Result<DataSet> {
+    synthetic(kind, input_dim, train_count, test_count, 1)
+}
+
+fn neurons(input_dim: usize, width: usize, purpose: &str) -> Result<Neurons> {
+    let streams = Streams::new(1, purpose);
+    Neurons::draw(input_dim, width, Initialisation::Standard, Readout::Gaussian, streams)
+}
+
+/// One run of the reference experiment: train f, perturb, train g, evaluate both.
+struct Pipeline {
+    kind: Synthetic,
+    input_dim: usize,
+    train_count: usize,
+    loss: StandardLoss,
+    width: usize,
+    steps: usize,
+    scenario: Scenario,
+    epsilon: f64,
+}
+
+/// What a row measures.
+enum Work {
+    Pipeline(Pipeline),
+    DerivativeDual { input_dim: usize, count: usize },
+    EmpiricalNtk { input_dim: usize, count: usize, width: usize },
+}
+
+struct Row {
+    name: &'static str,
+    /// Takes minutes.
+    long: bool,
+    work: Work,
+}
+
+/// The shifted Gaussian set, d = 100, N = 1000, scenario a.
+fn shifted(name: &'static str, long: bool, loss: StandardLoss, width: usize, steps: usize) -> Row {
+    let work = Pipeline {
+        kind: Synthetic::ShiftedGauss,
+        input_dim: 100,
+        train_count: sized(1000, 100),
+        loss,
+        width,
+        steps,
+        scenario: Scenario::PerturbationOnly,
+        epsilon: 0.01,
+    };
+    Row { name, long, work: Work::Pipeline(work) }
+}
+
+fn rows() -> Vec<Row> {
+    let (identity, steps) = (StandardLoss::Identity, sized(1000, 10));
+    let large = |name, kind, input_dim, train_count, width, scenario, epsilon| {
+        let work = Pipeline { kind, input_dim, train_count, loss: identity, width, steps, scenario, epsilon };
+        Row { name, long: true, work: Work::Pipeline(work) }
+    };
+    let (alone, image) = (Scenario::PerturbationOnly, Scenario::OnImage);
+    let (dim, count, width) = (sized(1000, 30), sized(2000, 40), sized(1000, 20));
+    let (high, many) = (sized(10_000, 60), sized(10_000, 100));
+    vec![
+        shifted("shifted (a) m=100 1000/1000", false, identity, 100, steps),
+        shifted("the same, logistic", false, StandardLoss::Logistic, 100, steps),
+        shifted("shifted (a) m=10⁴ 100/100", false, identity, sized(10_000, 100), sized(100, 10)),
+        shifted("shifted (a) m=10⁵ 100/100", true, identity, sized(100_000, 600), sized(100, 10)),
+        large("shifted (b) d=1000 m=100 N=10⁴ 1000/1000", Synthetic::ShiftedGauss, dim, many, 100, image, 0.31),
+        large("gauss (a) d=1000 m=1000 N=2000 1000/1000", Synthetic::Gauss, dim, count, width, alone, 0.031),
+        large("gauss (a) d=10⁴ m=100 N=10⁴ 1000/1000", Synthetic::Gauss, high, many, sized(100, 20), alone, 0.1),
+        Row {
+            name: "Φ N=4000 d=784",
+            long: false,
+            work: Work::DerivativeDual { input_dim: 784, count: sized(4000, 200) },
+        },
+        Row {
+            name: "empirical NTK N=200 d=100 m=10⁴",
+            long: false,
+            work: Work::EmpiricalNtk { input_dim: 100, count: sized(200, 20), width: sized(10_000, 200) },
+        },
+    ]
+}
+
+impl Pipeline {
+    /// Learning rate 1, momentum 0.9, plateau rule.
+    fn run(&self, data: &DataSet, precision: Precision) -> Result<Vec<f64>> {
+        let descent = Descent::new(1.0, self.steps)?.with_momentum(0.9)?.with_plateau(true).with_precision(precision);
+        let points = data.train.points();
+        let d = points.input_dim();
+        let f = descent.train(&neurons(d, self.width, "f")?, Slope::RELU, &data.train, &self.loss)?;
+        let targets = random_signs(&Streams::new(1, "targets"), points.count());
+        let (values, gradients) = outputs_and_input_gradients(&f.weights, Slope::RELU, points)?;
+        // A point at which every neuron has died has no direction: it is left as it is, as the reference does.
+        let moves = guarded_perturbations(&gradients, &values, &targets, &self.loss, self.epsilon)?;
+        let perturbed = TrainingSet::new(perturbed_points(points, &moves, self.scenario)?, targets)?;
+        let g = descent.train(&neurons(d, self.width, "g")?, Slope::RELU, &perturbed, &self.loss)?;
+        let mut evaluated = outputs(&g.weights, Slope::RELU, points)?;
+        evaluated.extend(outputs(&f.weights, Slope::RELU, &data.test)?);
+        evaluated.extend(outputs(&g.weights, Slope::RELU, &data.test)?);
+        Ok(evaluated)
+    }
+}
+
+impl Row {
+    /// Precisions that make a difference.
+    fn precisions(&self) -> &'static [Precision] {
+        if matches!(self.work, Work::Pipeline(_)) { &[Precision::F64, Precision::F32] } else { &[Precision::F64] }
+    }
+
+    /// Seconds of each run.
+    fn measure(&self, precision: Precision) -> Result<Vec<f64>> {
+        match &self.work {
+            Work::Pipeline(pipeline) => {
+                let data = data(pipeline.kind, pipeline.input_dim, pipeline.train_count, sized(1000, 10))?;
+                repeat(|| pipeline.run(&data, precision))
+            }
+            Work::DerivativeDual { input_dim, count } => {
+                let data = data(Synthetic::ShiftedGauss, *input_dim, *count, 1)?;
+                repeat(|| Ok(gram(Kernel::DerivativeDual, Slope::RELU, data.train.points())))
+            }
+            Work::EmpiricalNtk { input_dim, count, width } => {
+                let data = data(Synthetic::ShiftedGauss, *input_dim, *count, 1)?;
+                let weights = neurons(*input_dim, *width, "f")?.weights();
+                repeat(|| empirical_ntk(&weights, Slope::RELU, data.train.points()))
+            }
+        }
+    }
+}
+
+/// Seconds of up to ten runs in half a minute, of three at least; short ones after one that does not count.
+fn repeat<T>(run: impl Fn() -> Result<T>) -> Result<Vec<f64>> {
+    let (start, mut seconds) = (Instant::now(), Vec::new());
+    let fewest = sized(3, 1);
+    while seconds.len() < fewest || (seconds.len() < sized(10, 1) && start.elapsed().as_secs_f64() < 30.0) {
+        let before = Instant::now();
+        black_box(run()?);
+        let took = before.elapsed().as_secs_f64();
+        if seconds.is_empty() && took < 5.0 {
+            // What is paid for once only: threads, memory that is touched for the first time.
+            let before = Instant::now();
+            black_box(run()?);
+            seconds.push(before.elapsed().as_secs_f64());
+        } else {
+            seconds.push(took);
+        }
+    }
+    Ok(seconds)
+}
+
+/// The largest resident memory of this process so far, in bytes; `None` where the system does not tell (outside Linux).
+fn peak_memory() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib * 1024.0)
+}
+
+const ROW: &str = "PERTLEARN_ROW";
+
+/// Measures one row in this process: prints the seconds, then the memory.
+fn child(order: &str) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let (index, precision) = order.split_once(' ').ok_or("a row and a precision")?;
+    let precision = if precision == "F32" { Precision::F32 } else { Precision::F64 };
+    let seconds = rows()[index.parse::<usize>()?].measure(precision)?;
+    println!("{}", seconds.iter().map(|s| s.to_string()).collect::<Vec<_>>().join(" "));
+    println!("{}", peak_memory().map_or(String::new(), |bytes| bytes.to_string()));
+    Ok(())
+}
+
+/// Time and memory of a row, for the table.
+fn cells(index: usize, precision: Precision) -> std::result::Result<[String; 2], Box<dyn std::error::Error>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(std::env::args().skip(1)).env(ROW, format!("{index} {precision:?}"));
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let mut lines = text.lines();
+    let seconds: Vec<f64> =
+        lines.next().unwrap_or_default().split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
+    let (low, high) = seconds.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), s| (low.min(*s), high.max(*s)));
+    let digits = if high < 0.1 {
+        4
+    } else if high < 1.0 {
+        3
+    } else {
+        2
+    };
+    let time = format!("{:.digits$} [{low:.digits$}, {high:.digits$}]", median(&seconds));
+    let memory = lines.next().and_then(|bytes| bytes.parse::<f64>().ok());
+    Ok([time, memory.map_or("–".into(), |bytes| format!("{:.0}", bytes / f64::from(1 << 20)))])
+}
+
+fn table() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let mut table = String::from("| | seconds f64 | f32 | MiB f64 | f32 |\n|---|---|---|---|---|\n");
+    print!("{table}");
+    for (index, row) in rows().iter().enumerate() {
+        let named = wanted.as_ref().is_some_and(|name| name == "all" || row.name.contains(name.as_str()));
+        if !(named || wanted.is_none() && (quick() || !row.long)) {
+            continue;
+        }
+        let mut columns = [["–".to_string(), "–".to_string()], ["–".to_string(), "–".to_string()]];
+        for (column, precision) in columns.iter_mut().zip(row.precisions()) {
+            *column = cells(index, *precision)?;
+        }
+        let [[double, double_memory], [single, single_memory]] = columns;
+        let line = format!("| {} | {double} | {single} | {double_memory} | {single_memory} |", row.name);
+        println!("{line}");
+        writeln!(table, "{line}")?;
+    }
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let directory = std::env::var_os("CARGO_TARGET_DIR").map_or_else(default, PathBuf::from).join("speed");
+    std::fs::create_dir_all(&directory)?;
+    std::fs::write(directory.join(if quick() { "quick.md" } else { "table.md" }), table)?;
+    Ok(())
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    match std::env::var(ROW) {
+        Ok(order) => child(&order),
+        Err(_) => table(),
+    }
+}
