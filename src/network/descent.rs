@@ -17,6 +17,8 @@ mod subspace;
 mod sweep;
 mod vectors;
 
+use std::cell::OnceCell;
+
 use rayon::prelude::*;
 
 use super::neurons::{Neurons, Weights};
@@ -115,13 +117,14 @@ impl Descent {
     //= K1@b4690933
     /// Trains the hidden layer of a network.
     ///
-    /// Memory: for the identity loss the weights, 64 MiB of neurons under way, and, once it pays, a Gram matrix of N²
-    /// numbers (up to N = 23170), and where neurons follow few samples, columns of it, about 1 GiB at most; for other losses
-    /// m·N preactivations and the weights twice (from 512 neurons) or ten times (below), or, for N below about 2d, such a Gram
-    /// matrix and five times m·N numbers.
+    /// Memory: for the identity loss the inputs twice, the weights, 128 MiB of neurons under way (or eight groups of at most 32, each
+    /// with as many losses as there are steps), and, once it pays, a Gram matrix of N² numbers (up to N = 23170; twice while it fits into
+    /// 16 MiB), and where neurons follow few samples, columns of it, of which about 1 GiB at most is kept from one block of steps to the
+    /// next; for other losses the inputs, m·N preactivations and the weights twice (from 512 neurons) or ten times (below), or, for N below
+    /// about 2d, such a Gram matrix and five times m·N numbers.
     ///
     /// # Errors
-    /// A network with another input dimension; divergence (a loss or weight that is not finite).
+    /// A network with another input dimension; divergence (a loss, a weight or the time that is not finite).
     pub fn train(&self, neurons: &Neurons, slope: Slope, train: &TrainingSet, loss: &dyn Loss) -> Result<Trained> {
         if neurons.input_dim() != train.input_dim() {
             return Err(Error::Shape {
@@ -136,6 +139,10 @@ impl Descent {
         };
         if let Some(step) = trained.losses.iter().position(|loss| !loss.is_finite()) {
             return Err(Error::Diverged { what: "gradient descent", step, value: trained.losses[step] });
+        }
+        if !trained.flow_time.is_finite() {
+            let (step, value) = (trained.losses.len(), trained.flow_time);
+            return Err(Error::Diverged { what: "the time of gradient descent", step, value });
         }
         Ok(trained)
     }
@@ -161,10 +168,11 @@ impl Descent {
     /// last bits even before the schedules part. So every round decides at least one more step, and the rounds end.
     fn train_decoupled<R: real::Real>(&self, neurons: &Neurons, slope: Slope, train: &TrainingSet) -> Result<Trained> {
         let problem = decoupled::Problem::<R>::new(train, slope, self.momentum);
+        let gram = OnceCell::new();
         let mut rates = vec![self.learning_rate; self.steps];
         let mut decided: Vec<f64> = Vec::new();
         loop {
-            let (weights, mut losses) = problem.run(neurons, &rates)?;
+            let (weights, mut losses) = problem.run(neurons, &rates, &gram)?;
             losses[..decided.len()].copy_from_slice(&decided);
             let confirmed = self.schedule(&losses);
             let Some(step) = (0..self.steps).find(|step| confirmed[*step] != rates[*step]) else {
@@ -189,6 +197,17 @@ impl Descent {
         }
         rates
     }
+}
+
+/// The weights that descent has reached: it has diverged if one is not finite. `losses`: those before each step.
+fn reached(input_dim: usize, hidden: Vec<f64>, readout: Vec<f64>, losses: &[f64]) -> Result<Weights> {
+    Weights::from_augmented(input_dim, hidden, readout).map_err(|error| match error {
+        Error::NotFinite { value, .. } => {
+            let step = losses.iter().position(|loss| !loss.is_finite()).unwrap_or(losses.len());
+            Error::Diverged { what: "gradient descent", step, value }
+        }
+        error => error,
+    })
 }
 
 /// (x_n, 1), stride × count.

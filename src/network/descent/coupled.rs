@@ -15,7 +15,7 @@ mod by_samples;
 
 use super::real::Real;
 use super::subspace::Subspace;
-use super::{Descent, Trained, flow_time};
+use super::{Descent, Trained, flow_time, reached};
 use crate::error::Result;
 use crate::loss::Loss;
 use crate::network::neurons::Weights;
@@ -78,11 +78,11 @@ pub(super) fn train<R: Real>(
     let mut hidden: Vec<R> = to_real(initial.hidden());
     let start = from_real(&subspace.project(&hidden));
     let dim = augmented.len() / train.count() - 1;
-    let projected = Weights::from_augmented(dim, start, initial.readout().to_vec())?;
+    let projected = reached(dim, start, initial.readout().to_vec(), &[])?;
     let trained = train_on(descent, &projected, slope, &augmented, train.labels(), loss)?;
     let pairs = trained.weights.hidden().iter().zip(projected.hidden());
     subspace.add(&mut hidden, &pairs.map(|(end, start)| R::of(end - start)).collect::<Vec<R>>());
-    let weights = Weights::from_augmented(train.input_dim(), from_real(&hidden), initial.readout().to_vec())?;
+    let weights = reached(train.input_dim(), from_real(&hidden), initial.readout().to_vec(), &trained.losses)?;
     Ok(Trained { weights, ..trained })
 }
 
@@ -121,7 +121,7 @@ fn train_on<R: Real>(
     }
     // A loss that is not finite is reported by the caller, with its step; the weights are then the initial ones.
     let weights = if losses.last().is_none_or(|loss| loss.is_finite()) {
-        Weights::from_augmented(stride - 1, state.hidden(&step), initial.readout().to_vec())?
+        reached(stride - 1, state.hidden(&step), initial.readout().to_vec(), &losses)?
     } else {
         initial.clone()
     };

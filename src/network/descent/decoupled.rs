@@ -32,13 +32,15 @@ mod near;
 mod part;
 mod schedule;
 
+use std::cell::OnceCell;
+
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::gram::Gram;
 use super::real::Real;
 use super::subspace::Subspace;
-use super::sweep::{Flip, ROWS, Stretch, Sweep, by_column, forces_are_cached};
+use super::sweep::{Change, Flip, ROWS, Stretch, Sweep, by_column, forces_are_cached};
 use crate::error::{Error, Result};
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::{Slope, TrainingSet};
@@ -53,8 +55,11 @@ const TOGETHER_STEPS: usize = 8;
 const ALONE_STEPS: usize = 128;
 /// Sign changes per neuron and step above which neurons walk together.
 const FREQUENT: f64 = 3.0;
-/// Bytes of state that are held at a time.
-const HELD_BYTES: usize = 1 << 26;
+/// Bytes of u, p, q and weights that are held at a time, and of all that goes with them.
+const STATE_BYTES: usize = 1 << 26;
+const HELD_BYTES: usize = 1 << 27;
+/// Groups under way, however long their histories are: enough to share.
+const FEWEST_GROUPS: usize = 8;
 /// Fewest and most neurons of a group where threads share the neurons: the state of 32 on 1000 samples fits into a second-level cache of
 /// 512 KiB in single precision.
 const SMALLEST_GROUP: usize = 8;
@@ -83,7 +88,7 @@ pub(super) struct Problem<R> {
     momentum_f64: f64,
     /// (x_n, 1), stride × count, in coordinates of the space that the points span if that is small.
     augmented: Vec<R>,
-    /// The same tile after tile, in a tile coordinate after coordinate, [`ROWS`] samples each, zero beyond the last.
+    /// The same once more, tile after tile, in a tile coordinate after coordinate, [`ROWS`] samples each, zero beyond the last.
     tiles: Vec<R>,
     subspace: Option<Subspace<R>>,
     /// Weights of a neuron.
@@ -159,33 +164,34 @@ impl<R: Real> Problem<R> {
         !self.shares_tiles() && width * FEW_NEURONS >= self.count
     }
 
-    /// Trains all neurons under a schedule of learning rates: the weights, and the loss before each step.
-    pub fn run(&self, neurons: &Neurons, rates: &[f64]) -> Result<(Weights, Vec<f64>)> {
+    /// Trains all neurons under a schedule of learning rates: the weights, and the loss before each step. The Gram matrix is made
+    /// when it is asked for, unless another run has `made` it: it comes into use when it would if this run were the first.
+    pub fn run(&self, neurons: &Neurons, rates: &[f64], made: &OnceCell<Gram<R>>) -> Result<(Weights, Vec<f64>)> {
         // A rate that is infinite in the type of the steps would move even the rows that stand for no sample.
         if let Some(step) = rates.iter().position(|rate| !R::of(*rate).to_f64().is_finite()) {
             return Err(Error::Diverged { what: "gradient descent", step, value: f64::INFINITY });
         }
         let schedule = Schedule::new(rates, self.momentum_f64);
         let width = neurons.width();
-        let held = (HELD_BYTES / ((4 * self.count + 2 * self.weight_count) * size_of::<R>())).max(1);
-        let size =
-            if self.shares_tiles() { width.min(held) } else { width.div_ceil(8).clamp(SMALLEST_GROUP, LARGEST_GROUP) };
+        let (size, at_once) = self.groups(width, rates.len());
         let firsts: Vec<usize> = (0..width).step_by(size).collect();
         let mut gram = None;
         let mut hidden = Vec::with_capacity(width * self.weight_count);
         let mut readout = Vec::with_capacity(width);
         let mut losses = vec![0.0; rates.len()];
-        for wave in firsts.chunks((held / size).max(1)) {
+        for wave in firsts.chunks(at_once) {
             let mut groups: Vec<Group<R>> =
                 wave.par_iter().map(|&first| self.group(neurons, first, size.min(width - first), &schedule)).collect();
             loop {
-                groups.par_iter_mut().for_each(|group| self.advance(group, gram.as_ref(), &schedule, width));
+                groups.par_iter_mut().for_each(|group| self.advance(group, gram, &schedule, width));
                 if groups.iter().all(|group| group.step == rates.len()) {
                     break;
                 }
                 // A group that has stopped early asks for the Gram matrix.
-                let made = Gram::new(&self.augmented, self.stride, self.count);
-                gram = Some(if self.wants_columns(width) { made.with_columns() } else { made });
+                gram = Some(made.get_or_init(|| {
+                    let gram = Gram::new(&self.augmented, self.stride, self.count);
+                    if self.wants_columns(width) { gram.with_columns() } else { gram }
+                }));
             }
             let outcomes: Vec<Outcome> = groups.into_par_iter().map(|group| self.finish(group)).collect();
             for (group_hidden, group_readout, group_losses) in outcomes {
@@ -194,12 +200,28 @@ impl<R: Real> Problem<R> {
                 losses.iter_mut().zip(&group_losses).for_each(|(sum, term)| *sum -= term);
             }
         }
-        let weights = Weights::from_augmented(self.weight_count - 1, hidden, readout).map_err(|_| Error::Diverged {
-            what: "gradient descent",
-            step: losses.iter().position(|l| !l.is_finite()).unwrap_or(rates.len()),
-            value: f64::NAN,
-        })?;
+        let weights = super::reached(self.weight_count - 1, hidden, readout, &losses)?;
         Ok((weights, losses))
+    }
+
+    /// Neurons of a group, and groups under way at a time.
+    fn groups(&self, width: usize, steps: usize) -> (usize, usize) {
+        let held = (STATE_BYTES / ((4 * self.count + 2 * self.weight_count) * size_of::<R>())).max(1);
+        if self.shares_tiles() {
+            return (width.min(held), 1);
+        }
+        let size = width.div_ceil(8).clamp(SMALLEST_GROUP, LARGEST_GROUP);
+        let group = size * self.neuron_bytes() + steps * size_of::<f64>();
+        (size, (held / size).min((HELD_BYTES / group).max(FEWEST_GROUPS)).max(1))
+    }
+
+    /// Bytes of a neuron under way, without the Gram matrix's columns that it may keep and what is owed to its forces.
+    fn neuron_bytes(&self) -> usize {
+        let tiles = self.count.div_ceil(ROWS);
+        let in_type = (3 * tiles * ROWS + self.stride + self.weight_count) * size_of::<R>();
+        // C_n, sides, terms of the loss, and, where few samples are followed, their places.
+        let booked = (self.count + tiles + 1 + ALONE_STEPS) * size_of::<f64>() + self.count * size_of::<u32>();
+        in_type + booked + size_of::<Part<R>>() + size_of::<Neuron<R>>() + size_of::<Change<R>>()
     }
 
     /// Neurons at the start.
@@ -272,7 +294,7 @@ impl<R: Real> Problem<R> {
         let mut walking = TOGETHER_STEPS;
         let mut ready = Vec::new();
         let worth = gram.is_none() || self.shares_tiles();
-        if worth && step >= group.attempt && block >= SHORTEST_BLOCK && (parts.len() > 1 || frequent(&parts)) {
+        if worth && step >= group.attempt && block >= SHORTEST_BLOCK && (parts[0].size() == 1 || frequent(&parts)) {
             parts = Part::singles(parts);
             let block = Block { schedule, first: step, steps: block, gram };
             let taken = self.confine(&mut parts, block, period, width);
@@ -424,5 +446,59 @@ impl<R: Real> Problem<R> {
             }
         });
         (hidden.iter().map(|w| w.to_f64()).collect(), group.readout, group.losses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Initialisation, Readout};
+    use crate::problem::Points;
+    use crate::random::Streams;
+
+    fn problem(count: usize, dim: usize) -> Problem<f32> {
+        let values = (0..count * dim).map(|i| ((i * i + i) as f64 * 0.61).sin()).collect();
+        let labels = (0..count).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
+        let train = TrainingSet::new(Points::from_rows("x", count, dim, values).unwrap(), labels).unwrap();
+        Problem::new(&train, Slope::RELU, 0.9)
+    }
+
+    /// Bytes of all arrays of a group, and of what they stand in.
+    fn bytes(group: &Group<f32>) -> usize {
+        let doubles = group.readout.len() + group.losses.len();
+        let parts = group.parts.iter().map(|part| {
+            let neurons = part.neurons.iter().map(|neuron| {
+                let force = neuron.on_weights.as_ref().map_or(0, |known| size_of_val(&known.force[..]));
+                size_of_val(neuron) + size_of_val(&neuron.reach[..]) + force
+            });
+            let own = size_of_val(part) + size_of_val(&part.changes[..]) + size_of_val(&part.losses[..]);
+            neurons.sum::<usize>() + own + size_of_val(&part.state[..]) + size_of_val(&part.sides[..])
+        });
+        doubles * size_of::<f64>() + size_of_val(&group.hidden[..]) + parts.sum::<usize>()
+    }
+
+    /// With few samples what goes with a neuron takes more than its state, and with many steps its group's losses do.
+    #[test]
+    fn groups_under_way_take_the_memory_that_is_counted() {
+        let (steps, width) = (100_000, 1_000_000);
+        for count in [10, 100] {
+            let problem = problem(count, 5);
+            let (size, at_once) = problem.groups(width, steps);
+            let rates = vec![0.1; steps];
+            let schedule = Schedule::new(&rates, 0.9);
+            let neurons =
+                Neurons::draw(5, size, Initialisation::Standard, Readout::Gaussian, Streams::new(0, "held")).unwrap();
+            let group = problem.group(&neurons, 0, size, &schedule);
+            let together = bytes(&group);
+            let alone = bytes(&Group { parts: Part::singles(group.parts), ..group });
+            let counted = size * problem.neuron_bytes() + steps * size_of::<f64>();
+            assert!(together <= counted && alone <= counted && counted <= 2 * together, "{together} {alone} {counted}");
+            assert!(at_once > FEWEST_GROUPS && at_once * counted <= HELD_BYTES, "{at_once} of {counted}");
+        }
+        // However long: so few that losses take no more than the schedule.
+        assert_eq!(problem(10, 5).groups(width, 1 << 40).1, FEWEST_GROUPS);
+        // Where the state is most of it, it alone counts.
+        let problem = problem(1000, 20);
+        assert_eq!(problem.groups(width, 1000).1, STATE_BYTES / ((4 * 1000 + 2 * 21) * 4) / LARGEST_GROUP);
     }
 }

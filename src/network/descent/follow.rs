@@ -6,6 +6,8 @@ use super::sweep::{Flip, ROWS, note_flips};
 /// The samples that a neuron follows during a block, padded to whole tiles with samples that never move.
 #[derive(Debug, Clone)]
 pub(super) struct Followed<R> {
+    /// Samples that are none of the padding.
+    pub count: usize,
     /// y_n/N.
     pub weights: Vec<R>,
     /// u, p, q at the start of the block.
@@ -63,7 +65,7 @@ macro_rules! kernel {
 
             #[inline(always)]
             pub fn follow(samples: &mut Followed<R>, pace: Pace<R>, flips: &mut Vec<Flip>) -> R {
-                let Followed { weights, start, u, added, coefficients, sides } = samples;
+                let Followed { count, weights, start, u, added, coefficients, sides } = samples;
                 let mut output = [0.0; ROWS];
                 let [u0, p0, q0] = start.each_ref().map(|values| values.as_chunks::<ROWS>().0);
                 let [mu, mp, mq] = added.each_mut().map(|values| values.as_chunks_mut::<ROWS>().0);
@@ -86,7 +88,7 @@ macro_rules! kernel {
                         u[r] = moved;
                     }
                     if changed.leading_zeros() == 0 {
-                        note_flips(u, side, 0, (tile * ROWS) as u32, flips);
+                        note_flips(u, side, 0, ((tile * ROWS) as u32, *count), flips);
                     }
                 }
                 output.iter().sum()
@@ -175,6 +177,7 @@ mod tests {
                 let u = wave(1.1);
                 let side = |u: &[R]| u.iter().enumerate().map(|(r, u)| u64::from(*u >= 0.0) << r).sum::<u64>();
                 let followed = Followed {
+                    count: 2 * ROWS,
                     weights: wave(0.7),
                     start: [wave(1.1), wave(0.4), wave(0.9)],
                     sides: u.chunks(ROWS).map(side).collect(),

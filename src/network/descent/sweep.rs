@@ -25,7 +25,8 @@ pub(super) struct Flip {
 pub(super) struct Change<R> {
     /// If given: q = scale·(forces with all samples above, readout 1) before the columns are added.
     pub restart: Option<R>,
-    /// Columns of the Gram matrix to be added to q, ascending, with their factors.
+    /// Columns of the Gram matrix to be added to q, with their factors: ascending, but after a block of steps with few samples in the
+    /// order of these.
     pub columns: Vec<(u32, R)>,
 }
 
@@ -109,7 +110,7 @@ pub(super) fn note_flips<R: PartialOrd + Default>(
     u: &[R; ROWS],
     side: &mut u64,
     neuron: u32,
-    first: u32,
+    (first, count): (u32, usize),
     flips: &mut Vec<Flip>,
 ) {
     let mut now = 0;
@@ -117,6 +118,11 @@ pub(super) fn note_flips<R: PartialOrd + Default>(
         now |= u64::from(*u >= R::default()) << row;
     }
     let mut differing = now ^ *side;
+    // Rows that stand for no sample never move, unless a force overflows: zero times infinity is no number, and on neither side.
+    let rows = count.saturating_sub(first as usize);
+    if rows < ROWS {
+        differing &= (1 << rows) - 1;
+    }
     while differing != 0 {
         let row = differing.trailing_zeros();
         flips.push(Flip { neuron, sample: first + row, above: now >> row & 1 == 1 });
@@ -156,8 +162,9 @@ macro_rules! kernels {
                         start_again(task, change.restart, tile, state);
                         add(&change.columns, |column| &gram[column * column_tiles + tile], state);
                         if advance(task, task.readout[neuron], state, outputs) {
-                            let first = (task.first + tile * ROWS) as u32;
-                            note_flips(&state[0], &mut sides[tile * size + neuron], neuron as u32, first, flips);
+                            let side = &mut sides[tile * size + neuron];
+                            let tile = ((task.first + tile * ROWS) as u32, task.count);
+                            note_flips(&state[0], side, neuron as u32, tile, flips);
                         }
                     }
                 }
@@ -204,8 +211,8 @@ macro_rules! kernels {
                     }
                     for (neuron, (state, side)) in neurons.iter_mut().zip(&mut *sides).enumerate() {
                         if advance(task, task.readout[neuron], state, &mut outputs) {
-                            let first = (task.first + tile * ROWS) as u32;
-                            note_flips(&state[0], side, neuron as u32, first, flips);
+                            let tile = ((task.first + tile * ROWS) as u32, task.count);
+                            note_flips(&state[0], side, neuron as u32, tile, flips);
                         }
                     }
                     total = weighted(task, tile, &outputs, total);
@@ -266,25 +273,34 @@ macro_rules! kernels {
                 total
             }
 
-            /// Whether u keeps its sign throughout a stretch, by monotone bounds: true is certain, false is not.
             #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn stays_tiles(state: &[R], s: R, c: R) -> bool {
+                stays(state, s, c)
+            }
+
+            /// Whether u keeps its sign throughout a stretch, by monotone bounds: true is certain, false is not.
+            #[inline(always)]
             pub fn stays(state: &[R], s: R, c: R) -> bool {
                 // What rounding can do to the test and to the stretch, many times over.
                 const SLACK: R = 64.0 * R::EPSILON;
+                // Infinity times zero is no number: a stretch that overflows is taken step by step.
+                if !(s.is_finite() && c.is_finite()) {
+                    return false;
+                }
                 for state in state.chunks_exact(3 * ROWS) {
                     let (u, rest) = state.split_at(ROWS);
                     let (p, q) = rest.split_at(ROWS);
-                    let mut crossing = 0_u64;
+                    let mut certain = 0;
                     for ((u, p), q) in u.iter().zip(p).zip(q) {
                         let sign = if *u >= 0.0 { 1.0 } else { -1.0 };
                         let (by_p, by_q) = (sign * (s * p), sign * (c * q));
                         let worst =
                             sign * u + (if by_p < 0.0 { by_p } else { 0.0 }) + (if by_q < 0.0 { by_q } else { 0.0 });
                         let slack = SLACK * (sign * u + by_p.abs() + by_q.abs());
-                        // Rows without movement (those beyond the last sample) stay.
-                        crossing += u64::from((worst <= slack || worst.is_nan()) && (by_p != 0.0 || by_q != 0.0));
+                        // Rows without movement (those beyond the last sample) stay; what is no number is not certain to.
+                        certain += u64::from(worst > slack || (by_p == 0.0 && by_q == 0.0));
                     }
-                    if crossing > 0 {
+                    if certain < ROWS as u64 {
                         return false;
                     }
                 }
@@ -339,7 +355,7 @@ macro_rules! dispatch {
             }
 
             fn stays(state: &[Self], s: Self, c: Self) -> bool {
-                $module::stays(state, s, c)
+                $module::stays_tiles(state, s, c)
             }
 
             fn leap(state: &mut [Self], weights: &[Self], slope: Self, stretch: Stretch<Self>) -> [Self; 3] {
@@ -354,7 +370,7 @@ dispatch!(f64, double);
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, ROWS, Stretch, Sweep, by_column, column_len};
+    use super::{CACHED_BYTES, Change, ROWS, Stretch, Sweep, by_column, column_len};
 
     /// Kernels compiled for what this processor offers against plain loops compiled for what all of its family have.
     macro_rules! same_bits {
@@ -364,12 +380,17 @@ mod tests {
                 type R = $type;
                 let wave = |len: usize, pace: f64| (0..len).map(|i| (pace * i as f64).sin() as R).collect::<Vec<R>>();
                 let bits = |values: &[R]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-                let (count, size, first, slope, momentum, rate) = (3 * ROWS, 3, 0, 0.3, 0.9, 0.7);
+                // So many samples that columns are added in two blocks at least.
+                let (count, size, first, slope, momentum, rate) = (33 * ROWS, 3, 0, 0.3, 0.9, 0.7);
+                assert!(count > CACHED_BYTES / size_of::<[R; ROWS]>());
                 let (gram, readout) = (&wave(count * count, 0.9), &wave(size, 2.0));
                 let (all_above, weights) = (&wave(count, 1.3), &wave(count, 0.7));
                 let changes = &[
-                    Change { restart: None, columns: vec![(2, 0.3), (5, -0.7)] },
-                    Change { restart: Some(0.6), columns: vec![(190, 0.1)] },
+                    Change {
+                        restart: None,
+                        columns: vec![(2, 0.3), (5, -0.7), (1100, 0.2), (2050, -0.4), (2111, 0.9)],
+                    },
+                    Change { restart: Some(0.6), columns: vec![(2100, 0.1)] },
                     Change { restart: None, columns: vec![] },
                 ];
                 let additions = &by_column(changes, count);
@@ -437,4 +458,77 @@ mod tests {
 
     same_bits!(in_single_precision_kernels_have_the_bits_of_plain_loops, f32, single);
     same_bits!(in_double_precision_kernels_have_the_bits_of_plain_loops, f64, double);
+
+    /// Whether signs stay, compiled for what this processor offers, for what all of its family have, and told by taking every step.
+    macro_rules! signs_stay {
+        ($test:ident, $type:ident, $module:ident) => {
+            #[test]
+            fn $test() {
+                type R = $type;
+                let (momentum, rate): (R, R) = (0.9, 0.01);
+                let stays = |state: &[R], s: R, c: R| {
+                    let found = super::$module::stays_tiles(state, s, c);
+                    assert_eq!(found, super::$module::stays(state, s, c));
+                    found
+                };
+                let wave = |pace: f64, i: usize| (pace * (i * i + 1) as f64).sin() as R;
+                // Seventy samples: the second tile is mostly padding.
+                let state = |case: usize, scale: R| {
+                    let mut state = vec![0.0 as R; 6 * ROWS];
+                    for n in 0..70 {
+                        let at = n / ROWS * 3 * ROWS + n % ROWS;
+                        // Away from zero by 1 at least.
+                        let (u, i) = (wave(0.37, 70 * case + n), 70 * case + n);
+                        state[at] = u + u.signum();
+                        (state[at + ROWS], state[at + 2 * ROWS]) = (scale * wave(0.73, i), 0.1 * scale * wave(1.9, i));
+                    }
+                    state
+                };
+                let (mut seen, mut missed) = ([0, 0], 0);
+                for case in 0..400 {
+                    let state = state(case, 3.0 + (case % 40) as R);
+                    let mut stretch = Stretch { s: 0.0 as R, c: 0.0, d: 1.0, b: 0.0 };
+                    let mut kept = true;
+                    let mut now = state.clone();
+                    for _ in 0..20 {
+                        for values in now.chunks_exact_mut(3 * ROWS) {
+                            for r in 0..ROWS {
+                                values[ROWS + r] = momentum * values[ROWS + r] + values[2 * ROWS + r];
+                                values[r] += rate * values[ROWS + r];
+                            }
+                        }
+                        let differs =
+                            |(at, u): (usize, &R)| at % (3 * ROWS) < ROWS && (*u >= 0.0) != (state[at] >= 0.0);
+                        kept &= !now.iter().enumerate().any(differs);
+                        let (d, b) = (momentum * stretch.d, momentum * stretch.b + 1.0);
+                        stretch = Stretch { s: stretch.s + d, c: stretch.c + b, d, b };
+                        let certain = stays(&state, rate * stretch.s, rate * stretch.c);
+                        assert!(kept || !certain, "case {case}: a sign that changes is certain to stay");
+                        seen[usize::from(certain)] += 1;
+                        missed += usize::from(kept && !certain);
+                    }
+                }
+                // It decides; and where p and q pull against each other it need not be certain of what stays.
+                assert!(seen[0] > 1000 && seen[1] > 1000 && missed > 0 && missed < 4000, "{seen:?} {missed}");
+                // There and back: at the end u is where it was.
+                let mut back = vec![0.0 as R; 3 * ROWS];
+                (back[5], back[ROWS + 5], back[2 * ROWS + 5]) = (1.0, -4.0, 4.0);
+                assert!(!stays(&back, 0.5, 0.5) && stays(&back, 0.2, 0.2));
+                // What is no number, or moves by no number, is not certain to stay.
+                let still = vec![0.0 as R; 3 * ROWS];
+                assert!(stays(&still, 1.0, 1.0));
+                for bad in [R::INFINITY, R::NAN] {
+                    assert!(!stays(&still, bad, 1.0) && !stays(&still, 1.0, bad));
+                    for at in [5, ROWS + 5, 2 * ROWS + 5] {
+                        let mut state = back.clone();
+                        state[at] = bad;
+                        assert!(!stays(&state, 0.2, 0.2), "{at} {bad}");
+                    }
+                }
+            }
+        };
+    }
+
+    signs_stay!(in_single_precision_signs_that_change_are_never_certain_to_stay, f32, single);
+    signs_stay!(in_double_precision_signs_that_change_are_never_certain_to_stay, f64, double);
 }

@@ -150,6 +150,7 @@ impl<R: Real> Problem<R> {
         let padded = near.stride;
         let zeros = || vec![R::default(); padded];
         let mut followed = Followed {
+            count: near.samples.len(),
             weights: zeros(),
             start: [zeros(), zeros(), zeros()],
             u: zeros(),
@@ -215,14 +216,11 @@ impl<R: Real> Problem<R> {
         let owners = near.owners.iter().copied().map(|place| place as usize);
         let moved: Vec<usize> = owners.filter(|place| vectors.iter().any(|v| v[*place] != R::default())).collect();
         let mut sums = vec![R::default(); self.stride * vectors.len()];
+        let mut inputs = Vec::with_capacity(GATHERED.min(moved.len()) * self.stride);
         for places in moved.chunks(GATHERED) {
-            let mut inputs = Vec::with_capacity(places.len() * self.stride);
-            let mut coefficients = Vec::with_capacity(places.len() * vectors.len());
-            for place in places {
-                let sample = near.samples[*place] as usize;
-                inputs.extend_from_slice(&self.augmented[sample * self.stride..][..self.stride]);
-                coefficients.extend(vectors.iter().map(|vector| vector[*place]));
-            }
+            self.gather(places.iter().map(|place| near.samples[*place]), &mut inputs);
+            let coefficients: Vec<R> =
+                places.iter().flat_map(|place| vectors.iter().map(|vector| vector[*place])).collect();
             R::multiply(
                 MatMut::from_column_major_slice_mut(&mut sums, self.stride, vectors.len()),
                 true,

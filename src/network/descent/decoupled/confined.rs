@@ -307,11 +307,12 @@ mod tests {
                     assert_eq!(reach, &expected.neurons[0].reach, "the same sign changes at the same steps");
                     let largest = expected.state.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
                     let bound = (37 * COUNT) as f64 * f64::EPSILON * largest;
-                    let errors = found.state.iter().zip(&expected.state).map(|(a, b)| (a - b).abs());
-                    let error = errors.fold(0.0, f64::max);
-                    assert!(error <= bound, "{error:e} of {largest:e}");
+                    assert_eq!(found.state.len(), expected.state.len());
+                    let mut errors = found.state.iter().zip(&expected.state).map(|(a, b)| (a - b).abs());
+                    assert!(errors.all(|error| error <= bound), "more than {bound:e}, of {largest:e}");
                     // Means of φ(u) times the readout.
                     let bound = part.neurons[0].readout.abs() * bound;
+                    assert!(found.losses.len() >= 37 && expected.losses.len() >= 37);
                     let losses = found.losses.iter().rev().zip(expected.losses.iter().rev()).take(37);
                     losses.for_each(|(a, b)| assert!((a - b).abs() <= bound, "{a} {b}"));
                     taken += usize::from(near.samples.len() < COUNT / 2);

@@ -30,7 +30,7 @@ pub(super) struct Near<R> {
     column_of: Vec<u32>,
     /// max ‖δ_j‖ of the last block.
     pub deviation: f64,
-    /// Columns that the last block wanted.
+    /// Columns at the end of the last block, those made with others included.
     pub slid: usize,
     /// Entries that were made by products since this was last set to zero.
     pub made: usize,
@@ -152,18 +152,27 @@ impl<R: Real> Near<R> {
 }
 
 impl<R: Real> Problem<R> {
+    /// x̃_n.
+    fn input(&self, sample: u32) -> &[R] {
+        &self.augmented[sample as usize * self.stride..][..self.stride]
+    }
+
+    /// x̃_n of some samples, one after another, in place of what was there.
+    pub(super) fn gather(&self, samples: impl Iterator<Item = u32>, inputs: &mut Vec<R>) {
+        inputs.clear();
+        samples.for_each(|sample| inputs.extend_from_slice(self.input(sample)));
+    }
+
     /// ⟨x̃_n, x̃_k⟩, rows × columns.
     fn entries(&self, rows: &[u32], columns: &[u32]) -> Vec<R> {
         // The fewer side by side: the inputs of the others are then read as they lie, and not rearranged.
         let (fewer, more) = if rows.len() <= columns.len() { (rows, columns) } else { (columns, rows) };
-        let inputs = |sample: u32| &self.augmented[sample as usize * self.stride..][..self.stride];
-        let side_by_side = transposed(fewer.iter().map(|sample| inputs(*sample)), fewer.len(), self.stride);
+        let side_by_side = transposed(fewer.iter().map(|sample| self.input(*sample)), fewer.len(), self.stride);
         let side_by_side = MatRef::from_column_major_slice(&side_by_side, fewer.len(), self.stride);
         let mut entries = vec![R::default(); rows.len() * columns.len()];
         let mut in_a_row = Vec::with_capacity(GATHERED.min(more.len()) * self.stride);
         for (entries, samples) in entries.chunks_mut((fewer.len() * GATHERED).max(1)).zip(more.chunks(GATHERED)) {
-            in_a_row.clear();
-            samples.iter().for_each(|sample| in_a_row.extend_from_slice(inputs(*sample)));
+            self.gather(samples.iter().copied(), &mut in_a_row);
             R::multiply(
                 MatMut::from_column_major_slice_mut(entries, fewer.len(), samples.len()),
                 false,
