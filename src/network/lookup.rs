@@ -1,10 +1,11 @@
 //! Products with φ'(U), whose entries take two values, by looking up sums.
 //!
 //! Σ_n z_n φ'(u_n) for many neurons at once: of each four columns z_n the sixteen sums that sides can pick are formed, each from
-//! another by one addition, and every neuron adds one of them. That is a quarter of an addition per column and neuron where a
-//! dense product takes a multiplication and an addition; tables and sums stay in the first-level cache. No multiplication is
-//! fused with an addition, so every instruction set gives the same bits (tested); each summand is rounded at most three times
-//! more than in a dense product (its share of γ, 1 − γ and their sum).
+//! another by one addition, and every neuron adds one of them. Once the tables are formed that is a quarter of an addition per column,
+//! row and neuron where a dense product takes a multiplication and an addition. The tables, 16 KiB, stay in the first-level cache, and
+//! with them the sums of a hundred neurons; those of more come from the second-level cache. No multiplication is fused with an addition,
+//! so every instruction set gives the same bits (tested); each summand is rounded at most three times more than in a dense product
+//! (its share of γ, 1 − γ and their sum).
 
 /// Samples per word of sides, and per table.
 const WORD: usize = 32;

@@ -2,10 +2,10 @@
 //!
 //! With ℓ(u) = −u the hidden neurons do not feel each other: u̇_i = (a_i/N) K(y∘φ'(u_i)). Each neuron's path is
 //! piecewise linear in time and is followed exactly, event by event (`neuron`). Neurons are drawn, trained and
-//! forgotten block by block, so memory does not grow with the width.
+//! forgotten block by block, so memory does not grow with the width (unless the trained weights are kept).
 //!
-//! Cost per neuron: (d+1)N multiply-adds in a matrix product and N² in sums that are looked up (`lookup`) for the start, N
-//! per event, and for the outputs at M test points (d+1)M and either NM more, with N·M·(d+1) for a Gram matrix once, or
+//! Cost per neuron: for the start (d+1)N multiply-adds in a matrix product, and N² in another or, in blocks of 64 neurons and more, N²/4
+//! additions of sums that are looked up (`lookup`); N per event; and for the outputs at M test points (d+1)M and either NM more, with N·M·(d+1) for a Gram matrix once, or
 //! (d+1)(N + M) through the trained weights, whichever is less; 2dN more for the gradients, which need the trained weights
 //! too. Rounding: each preactivation carries an error of at most about (d + N + events)·ε times
 //! ‖w̃‖‖x̃‖ + |a| T Σ|β_n|‖x̃_n‖‖x̃‖.
@@ -193,7 +193,9 @@ impl PreparedFlow<'_> {
                 expected: format!("{} inputs, as the training points", flow.train.input_dim()),
             });
         }
-        let plan = Plan::new(sites, neurons.width(), flow.gradients, flow.train.count() * flow.train.input_dim());
+        let test_count = flow.test.map_or(0, Points::count);
+        let gradient_size = flow.train.count() * flow.train.input_dim();
+        let plan = Plan::new(sites, test_count, neurons.width(), flow.gradients, gradient_size);
         let storage = || (Block::new(sites, flow.slope, flow.time, plan.block), Scratch::new(sites, test, plan.block));
         // Handed from lane to lane: fresh memory is dear.
         let kept = Mutex::new(Vec::new());
@@ -240,11 +242,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(sites: &Sites, width: usize, gradients: bool, gradient_size: usize) -> Self {
-        // Products read the inputs and the Gram matrix once per block: the more neurons, the better, up to 2¹⁸ preactivations,
-        // if two blocks can be had. 32 neurons at least keep products efficient. Even, so that no antisymmetric pair is
-        // torn apart.
-        let most = ((1 << 18) / sites.count.max(sites.stride)).min(256);
+    fn new(sites: &Sites, test_count: usize, width: usize, gradients: bool, gradient_size: usize) -> Self {
+        // Products read the inputs and the Gram matrix once per block: the more neurons, the better, up to 2¹⁸ preactivations at the
+        // sites or at the test points, if two blocks can be had. 32 neurons at least keep products efficient. Even, so that no
+        // antisymmetric pair is torn apart.
+        let most = ((1 << 18) / sites.count.max(sites.stride).max(test_count)).min(256);
         let block = width.div_ceil(2).min(most).max(32).next_multiple_of(2);
         // Each lane has its own sums: eight lanes at least, to share evenly, and about 64 MB of sums if that allows more.
         let sums = if gradients { 2 * gradient_size } else { sites.count };
@@ -257,5 +259,24 @@ impl Plan {
         let blocks = self.width.div_ceil(self.block);
         (blocks * lane / self.lanes..blocks * (lane + 1) / self.lanes)
             .map(|index| (index * self.block, self.block.min(self.width - index * self.block)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_hold_so_many_preactivations_at_sites_and_test_points() {
+        let points = |count: usize| Points::from_rows("x", count, 1, (0..count).map(|n| n as f64).collect()).unwrap();
+        let block = |train: usize, test: usize| {
+            let train = TrainingSet::new(points(train), vec![1.0; train]).unwrap();
+            let plan = Plan::new(&Sites::new(&train, None), test, 10_000, false, 0);
+            assert_eq!(plan.blocks(0).map(|(_, size)| size).max(), Some(plan.block));
+            plan.block
+        };
+        // Up to 2¹⁰ of either, 256 neurons, and 32 at least.
+        assert_eq!([block(9, 0), block(9, 1 << 10), block(9, 1 << 11), block(1 << 11, 9)], [256, 256, 128, 128]);
+        assert_eq!(block(9, 1 << 20), 32);
     }
 }
