@@ -106,12 +106,39 @@ pub fn parse_count(text: &str) -> Result<usize, String> {
 /// An error unless the system grants memory for this many double-precision numbers; asking first lets a mistyped size end
 /// in a message instead of an abort.
 pub fn require_memory(what: &str, factors: &[usize]) -> anyhow::Result<()> {
-    let numbers = factors.iter().try_fold(1_usize, |product, factor| product.checked_mul(*factor));
-    if numbers.is_some_and(|n| Vec::<f64>::new().try_reserve_exact(n).is_ok()) {
+    require_memory_of(size_of::<f64>(), what, factors)
+}
+
+/// The same for numbers of so many bytes.
+fn require_memory_of(bytes: usize, what: &str, factors: &[usize]) -> anyhow::Result<()> {
+    let size = factors.iter().try_fold(bytes, |product, factor| product.checked_mul(*factor));
+    if size.is_some_and(|size| Vec::<u8>::new().try_reserve_exact(size).is_ok()) {
         return Ok(());
     }
     let sizes: Vec<String> = factors.iter().map(usize::to_string).collect();
-    bail!("{what}: {} numbers of 8 bytes; expected a size that fits into memory", sizes.join(" × "))
+    bail!("{what}: {} numbers of {bytes} bytes; expected a size that fits into memory", sizes.join(" × "))
+}
+
+/// The same for what a descent holds whatever its route: the weights, and for all losses but the identity a number per neuron and point.
+pub fn require_descent_memory(
+    width: usize,
+    train: &TrainingSet,
+    loss: LossName,
+    precision: PrecisionName,
+) -> anyhow::Result<()> {
+    if loss != LossName::Identity {
+        let bytes = match precision {
+            PrecisionName::F32 => size_of::<f32>(),
+            PrecisionName::F64 => size_of::<f64>(),
+        };
+        require_memory_of(bytes, "preactivations", &[width, train.count()])?;
+    }
+    require_memory("weights", &[width, train.input_dim() + 1])
+}
+
+/// The same for the Gram matrix of an exact flow (of fewer points, if some are equal).
+pub fn require_flow_memory(train: &TrainingSet) -> anyhow::Result<()> {
+    require_memory("Gram matrix of the flow", &[train.count(), train.count()])
 }
 
 /// `--loss`.

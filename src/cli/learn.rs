@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::arguments::{
     Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count, parse_finite,
-    parse_nonnegative, parse_positive, parse_slope, require_memory,
+    parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_memory,
 };
 use super::{Verdict, say};
 
@@ -226,7 +226,9 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     arguments.common.check_outputs(&[])?;
     let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.random.seed)?;
     if arguments.descent {
-        require_memory("weights", &[arguments.width, data.train.input_dim() + 1])?;
+        require_descent_memory(arguments.width, &data.train, arguments.loss, arguments.precision)?;
+    } else {
+        require_flow_memory(&data.train)?;
     }
     let experiment = Experiment {
         width: arguments.width,

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::Verdict;
 use super::arguments::{
     Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, parse_count, parse_nonnegative,
-    parse_positive, parse_slope, require_memory,
+    parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_memory,
 };
 
 /// Train one network of finite width and evaluate it at test points.
@@ -138,7 +138,7 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
     }
     arguments.check_outputs()?;
     let (train, test) = arguments.data.read()?;
-    let neurons = arguments.neurons(train.input_dim())?;
+    let neurons = arguments.neurons(&train)?;
     let trained = if arguments.flow {
         arguments.flow(&train, &test, &neurons)?
     } else {
@@ -192,7 +192,21 @@ impl TrainArguments {
         Ok(())
     }
 
-    fn neurons(&self, input_dim: usize) -> anyhow::Result<Neurons> {
+    /// An error unless there is memory for a network of this width.
+    fn check_memory(&self, width: usize, train: &TrainingSet) -> anyhow::Result<()> {
+        if self.descent {
+            return require_descent_memory(width, train, self.loss, self.precision);
+        }
+        require_flow_memory(train)?;
+        if self.weights_out.is_some() {
+            // Without the weights as a result exact flow streams over the neurons instead.
+            require_memory("weights", &[width, train.input_dim() + 1])?;
+        }
+        Ok(())
+    }
+
+    fn neurons(&self, train: &TrainingSet) -> anyhow::Result<Neurons> {
+        let input_dim = train.input_dim();
         if let (Some(hidden), Some(bias), Some(readout)) = (&self.hidden, &self.bias, &self.readout_weights) {
             let matrix = data::read_points(hidden)?;
             if matrix.input_dim() != input_dim {
@@ -205,13 +219,11 @@ impl TrainArguments {
             }
             let bias = read_per_neuron(bias, "bias", matrix.count())?;
             let readout = read_per_neuron(readout, "readout weights", matrix.count())?;
+            self.check_memory(matrix.count(), train)?;
             return Ok(Neurons::given(Weights::new(matrix.as_columns(), &bias, readout)?));
         }
         let width = self.width.expect("clap requires a width unless weights are given");
-        if self.descent || self.weights_out.is_some() {
-            // Exact flow without the weights as a result streams over the neurons instead.
-            require_memory("weights", &[width, input_dim + 1])?;
-        }
+        self.check_memory(width, train)?;
         let streams = Streams::new(self.random.seed, "f/neurons");
         Ok(Neurons::draw(input_dim, width, self.init.into(), self.readout.into(), streams)?)
     }

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use nalgebra::DMatrix;
 use npyz::WriterBuilder;
-use perturbation_learning::data::write_matrix;
+use perturbation_learning::data::{write_matrix, write_point_columns};
 
 use crate::place::{Place, idx_images, idx_labels, text};
 
@@ -290,6 +290,19 @@ fn widths_and_counts_outside_their_domain() {
     ] {
         refuse(&place, &format!("learn --data gauss --scenario a --epsilon 1 --width 8 {options} {FLOW}"), &[part]);
     }
+    // A number per neuron and point, or per pair of points: more than any processor of today can address.
+    raw(&place, "many.npy", &[200, 1], &[0.5; 200]);
+    raw(&place, "labels.npy", &[200], &(0..200).map(|n| f64::from(n % 2)).collect::<Vec<_>>());
+    raw(&place, "one.npy", &[1, 1], &[0.5]);
+    let part = "preactivations: 1000000000000 × 200 numbers of 8 bytes; expected a size that fits into memory";
+    let wide = "--width 1000000000000 --descent --loss logistic";
+    let words = format!("train --train many.npy --labels labels.npy --test one.npy {wide}");
+    refuse(&place, &format!("{words} --learning-rate 1 --steps 1 --out new.npy"), &[part]);
+    let steps = "--learning-rate 1 --learning-rate-perturbed 1 --steps 1 --steps-perturbed 1 --precision f32";
+    let words = format!("learn --data gauss --train-count 1000 --input-dim 2 --scenario a --epsilon 1 {wide} {steps}");
+    refuse(&place, &words, &["preactivations: 1000000000000 × 1000 numbers of 4 bytes"]);
+    let words = "learn --data gauss --train-count 5000000 --input-dim 1 --scenario a --epsilon 1 --width 8";
+    refuse(&place, &format!("{words} {FLOW}"), &["Gram matrix of the flow: 5000000 × 5000000 numbers of 8 bytes"]);
     // What is not used is not passed over in silence.
     for (data, option) in [("mnist", "input-dim"), ("fashion", "train-count"), ("mnist", "test-count")] {
         let part = format!("--data {data}: --{option} is for synthetic data, gauss or shifted-gauss");
@@ -457,6 +470,30 @@ fn places_where_results_cannot_go() {
     }
 }
 
+/// Zero times a force that overflows is no number, also where no sample is.
+fn forces_that_overflow(place: &Place) {
+    place.succeed(&format!("train {USER} --width 8 --flow --time 0 --out f.npy --weights-out w"));
+    let points = place.matrix("x.npy");
+    let mut far = points.as_columns().clone();
+    far[(1, 4)] = 1e39;
+    write_point_columns(&place.path("far.npy"), &far).unwrap();
+    write_point_columns(&place.path("long.npy"), &(points.as_columns() * 50.0)).unwrap();
+    for (name, readout) in [("large.npy", 1e39), ("largest.npy", 1e308)] {
+        let mut values = place.values("w/readout.npy");
+        values[2] = readout;
+        place.vector(name, &values);
+    }
+    let descent = "--descent --learning-rate .1 --steps 9 --out new.npy";
+    let given = "--hidden w/hidden.npy --bias w/bias.npy --readout-weights";
+    for words in [
+        format!("train {USER} --width 8 --precision f32").replace("x.npy", "far.npy"),
+        format!("train {USER} {given} large.npy --precision f32"),
+        format!("train {USER} {given} largest.npy").replace("x.npy", "long.npy"),
+    ] {
+        refuse(place, &format!("{words} {descent}"), &["diverged at step"]);
+    }
+}
+
 #[test]
 fn results_that_are_undefined_or_overflow() {
     let place = Place::with_data();
@@ -474,7 +511,16 @@ fn results_that_are_undefined_or_overflow() {
         refuse(&place, &format!("{train} --loss {loss} --learning-rate 1e200 --steps 9"), &["diverged at step"]);
     }
     refuse(&place, &format!("{train} --learning-rate 1e308 --steps 1000"), &["diverged at step"]);
-    refuse(&place, &format!("{train} --learning-rate 1e300 --steps 1 --precision f32"), &["diverged at step"]);
+    for loss in ["identity", "logistic"] {
+        let words = format!("{train} --loss {loss} --learning-rate 1e300 --steps 1 --precision f32");
+        refuse(&place, &words, &["diverged at step"]);
+    }
+    refuse(
+        &place,
+        &format!("{train} --loss logistic --learning-rate 1e308 --steps 2"),
+        &["time", "diverged at step 2"],
+    );
+    forces_that_overflow(&place);
     write_matrix(&place.path("huge.npy"), &(DMatrix::from_element(2, 3, 1e69))).unwrap();
     let far = format!("predict {USER} --time 1e308 --out new.npy").replace("z.npy", "huge.npy");
     refuse(&place, &far, &["new.npy: result: row 0, column 0 is", "expected a finite number"]);
