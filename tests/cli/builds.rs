@@ -1,15 +1,16 @@
 //! The same numbers to the last bit for every number of threads, from run to run, and from every build of this source.
 //!
-//! Across processors the bits may differ (`docs/speed.md` says by how much they do, and what follows): products choose their blocking and
-//! their fused instructions by what the processor offers, and the order of a sum decides its last bits. Within one
-//! processor nothing that is computed depends on the build: Rust neither fuses nor reorders floating-point operations,
-//! and blocks are cut by sizes, not by threads.
+//! Across processors the bits may differ (`docs/speed.md` says by how much they do, and what follows; `processors.rs` tests
+//! it): products choose their blocking and their fused instructions by what the processor offers, and the order of a sum
+//! decides its last bits. Within one processor nothing that is computed depends on the build: Rust neither fuses nor
+//! reorders floating-point operations, and blocks are cut by sizes, not by threads.
 
 use std::process::Command;
 
 use crate::place::{Place, text};
 
-/// Set to another build's `pertlearn` (debug beside release, say) to compare its numbers with this one's; `.ci/run` does.
+/// Set to another build's `pertlearn` to compare its numbers with this one's; `.ci/run` does with the release build and
+/// with one that is not optimised.
 const OTHER: &str = "PERTLEARN_OTHER";
 
 /// Everything that computes: flow, descent on every route and in both precisions, kernels, predictors.
@@ -34,6 +35,11 @@ fn commands() -> Vec<String> {
         learn(small, "--scenario b --width 700 --flow --time 1 --time-perturbed 2"),
         // Networks that threads share.
         "verify --data shifted-gauss --input-dim 10 --train-count 40 --widths 64,128,512 --networks 2 --json -".into(),
+        // A sample of pairs of neurons, and the observations of a hunt.
+        "certify --data shifted-gauss --input-dim 20 --train-count 60 --test-count 20 --scenario a --epsilon 2 --time 2 \
+         --time-perturbed 0.3 --failure-probability 0.1 --width 65536 --samples 2000 --json -"
+            .into(),
+        "falsify --bound W9 --evaluations 64 --json -".into(),
         // So many points that threads share the Gram matrix, not the neurons.
         learn(
             "--data gauss --input-dim 4 --train-count 1500 --test-count 20 --epsilon 0.1",
