@@ -12,3 +12,5 @@ mod experiments;
 mod paper;
 #[path = "cli/place.rs"]
 mod place;
+#[path = "cli/processors.rs"]
+mod processors;
