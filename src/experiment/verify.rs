@@ -111,6 +111,10 @@ pub struct LimitSummary {
     pub margin_g_on_image: f64,
     /// Root mean square over test points of the predicted standard deviation of √m·(f_T − T·F).
     pub predicted_deviation: f64,
+    /// Limit of ‖∇f_T − T·∇F‖²√m over ‖T·∇F‖², means over the training points (P10), from a sample of Gaussian vectors.
+    pub gradient_constant: f64,
+    /// Its standard error.
+    pub gradient_constant_error: f64,
     /// Mean over the training points of |cos(v, ∇F)|: how far the paper's weighted sum is from the limit direction.
     pub cosine_weighted_sum_limit: f64,
 }
@@ -128,6 +132,8 @@ pub struct WidthSummary {
     pub variance_ratio: f64,
     /// Root mean square of ∇f_T − T·∇F relative to that of T·∇F.
     pub deviation_gradient: f64,
+    /// Its square over the limit's constant divided by √m (P10): tends to 1.
+    pub gradient_ratio: f64,
     /// Mean cosine between perturbation and its limit.
     pub cosine_limit_gradient: f64,
     /// Mean |cos| between perturbation and the paper's weighted sum.
@@ -237,7 +243,7 @@ impl Verification {
         }
         let (cells, standard_cells): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         let standard_cells: Vec<StandardCell> = standard_cells.into_iter().flatten().collect();
-        let claims = claims::decide(self, &cells, &standard_cells, FALSE_ALARM / data_sets as f64);
+        let claims = claims::decide(self, &limits, &cells, &standard_cells, FALSE_ALARM / data_sets as f64);
         Ok(DataReport {
             data: setting.data.name.clone(),
             train_count: setting.data.train.count(),
@@ -249,7 +255,7 @@ impl Verification {
             epsilon_on_image: setting.epsilon_on_image,
             target_sum: limits.targets().iter().sum(),
             limits: limits.summary(setting),
-            widths: self.widths.iter().map(|&m| WidthSummary::of(m, &cells)).collect(),
+            widths: self.widths.iter().map(|&m| WidthSummary::of(m, &cells, &limits)).collect(),
             standard: self.widths.iter().map(|&m| StandardSummary::of(m, &standard_cells, &limits)).collect(),
             claims,
             cells,
@@ -270,7 +276,7 @@ fn known(mean: f64) -> Option<f64> {
 }
 
 impl WidthSummary {
-    fn of(width: usize, cells: &[Cell]) -> Self {
+    fn of(width: usize, cells: &[Cell], limits: &Limits) -> Self {
         let mean = |figure: fn(&Cell) -> f64| mean_of(cells, |cell| cell.width == width, figure);
         let root = |figure: fn(&Cell) -> f64| mean(figure).sqrt();
         WidthSummary {
@@ -279,6 +285,8 @@ impl WidthSummary {
             deviation_f: root(|c| c.deviation_f.powi(2)),
             variance_ratio: mean(|c| c.variance_ratio),
             deviation_gradient: root(|c| c.deviation_gradient.powi(2)),
+            gradient_ratio: mean(|c| c.deviation_gradient.powi(2)) * (width as f64).sqrt()
+                / limits.gradient_constant().0,
             cosine_limit_gradient: mean(|c| c.cosine_limit_gradient),
             cosine_weighted_sum: mean(|c| c.cosine_weighted_sum),
             deviation_g_alone: root(|c| c.alone.deviation.powi(2)),

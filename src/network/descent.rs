@@ -13,6 +13,7 @@ mod decoupled;
 mod follow;
 mod gram;
 mod real;
+mod stretch;
 mod subspace;
 mod sweep;
 mod vectors;

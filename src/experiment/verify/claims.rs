@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::{Cell, StandardCell, Verification};
+use super::{Cell, Limits, StandardCell, Verification};
 use crate::report::significant;
 use crate::stats::{difference_interval, fit_rate, fit_two_powers, mean, mean_interval};
 
@@ -93,7 +93,13 @@ fn range_in_words(range: [Option<f64>; 2]) -> String {
 }
 
 /// Decides all claims; together they reject a true one with probability at most `error`.
-pub(super) fn decide(run: &Verification, cells: &[Cell], standard: &[StandardCell], error: f64) -> Vec<Claim> {
+pub(super) fn decide(
+    run: &Verification,
+    limits: &Limits,
+    cells: &[Cell],
+    standard: &[StandardCell],
+    error: f64,
+) -> Vec<Claim> {
     let share = error / CLAIMS as f64;
     let rate = |id, statement: &str, leading: f64, figure: fn(&Cell) -> f64| {
         rate_claim(id, statement, &grouped(run, cells, figure), leading, share)
@@ -110,6 +116,12 @@ pub(super) fn decide(run: &Verification, cells: &[Cell], standard: &[StandardCel
     .into_iter()
     .flatten()
     .collect();
+    // No part of the verdict: at the smallest widths powers beyond the two that are fitted count as well.
+    let (constant, constant_error) = limits.gradient_constant();
+    for claim in claims.iter_mut().filter(|claim| claim.id == "gradient_rate") {
+        let [constant, error] = [(constant, 3), (constant_error, 2)].map(|(value, digits)| significant(value, digits));
+        claim.detail.push_str(&format!("; theory A = {constant} ± {error}"));
+    }
     for (id, scenario, figure) in [
         ("g_falls_alone", "perturbation alone", (|c| c.alone.deviation) as fn(&Cell) -> f64),
         ("g_falls_on_image", "on the image", |c| c.on_image.deviation),

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{LimitSummary, Setting, Verification};
 use crate::error::{Error, Result};
+use crate::experiment::law::readout_law;
 use crate::experiment::learn::{accuracy, agreement, column_cosines, mean_absolute_cosine, root_mean_square};
 use crate::linalg::norm_squared;
 use crate::loss::StandardLoss;
@@ -12,10 +13,14 @@ use crate::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, Prepare
 use crate::problem::{Scenario, TrainingSet};
 use crate::random::{Streams, random_signs};
 use crate::stats::median;
+use crate::theory::bound::gradient_fluctuation_limit;
 use crate::theory::{Pair, Predictor, kernel_variance, perturbations, perturbed_points};
 
 /// Test points at which the predicted variance is evaluated: each costs N² angle look-ups.
 const VARIANCE_POINTS: usize = 24;
+
+/// Draws for the limit of how gradients scatter, which is then known to about 2 %.
+const FLUCTUATION_DRAWS: usize = 512;
 
 /// The infinite-width limits on one data set.
 pub struct Limits {
@@ -30,6 +35,8 @@ pub struct Limits {
     /// Some test points, and the variance of √m_independent·(f_T − T·F) there.
     variance_at: Vec<usize>,
     variance: Vec<f64>,
+    /// ‖∇f_T − T·∇F‖² over ‖T·∇F‖², times √m, in the limit (P10), means over the training points; and its standard error.
+    gradient_constant: (f64, f64),
     /// Σ(z, z) at the test points: the variance of f_0.
     initial_variance: Vec<f64>,
     initial_gradient_norm: f64,
@@ -67,6 +74,11 @@ impl Limits {
             crate::network::Readout::Rademacher => 1.0,
         };
         let variance = kernel_variance(train, run.slope, &at, fourth_moment)?;
+        let streams = Streams::new(run.seed, &format!("verify/{}/fluctuation", setting.data.name));
+        let law = readout_law(run.readout);
+        let fluctuation =
+            gradient_fluctuation_limit(train, run.slope, train.points(), law, FLUCTUATION_DRAWS, &streams)?;
+        let mean_square = norm_squared(gradients.as_slice()) / train.count() as f64;
         Ok(Limits {
             change_f: f.values(test)?,
             weighted_sums,
@@ -74,6 +86,10 @@ impl Limits {
             gradients,
             variance_at,
             variance: variance.into_iter().map(|v| v * setting.time * setting.time).collect(),
+            gradient_constant: (
+                setting.time * fluctuation.mean.total / mean_square,
+                setting.time * fluctuation.mean.total_error / mean_square,
+            ),
             initial_variance: test.iter().map(|z| Pair::new(z, z).value_dual(run.slope)).collect(),
             initial_gradient_norm: 0.5 * (1.0 + run.slope.value().powi(2)),
             targets,
@@ -82,6 +98,11 @@ impl Limits {
 
     pub(super) fn targets(&self) -> &[f64] {
         &self.targets
+    }
+
+    /// A of P10 for relative squares, A/√m, with its standard error.
+    pub(super) fn gradient_constant(&self) -> (f64, f64) {
+        self.gradient_constant
     }
 
     /// The mean cosine that ∇f_0 of its constant size leaves between T∇F + ∇f_0 and ∇F.
@@ -103,6 +124,8 @@ impl Limits {
             margin_g_alone: margin(&self.change_g[0]),
             margin_g_on_image: margin(&self.change_g[1]),
             predicted_deviation: (self.variance.iter().sum::<f64>() / self.variance.len() as f64).sqrt(),
+            gradient_constant: self.gradient_constant.0,
+            gradient_constant_error: self.gradient_constant.1,
             cosine_weighted_sum_limit: mean_absolute_cosine(&self.gradients, &self.weighted_sums),
         }
     }

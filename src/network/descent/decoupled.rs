@@ -39,8 +39,9 @@ use rayon::prelude::*;
 
 use super::gram::Gram;
 use super::real::Real;
+use super::stretch::Stretch;
 use super::subspace::Subspace;
-use super::sweep::{Change, Flip, ROWS, Stretch, Sweep, by_column, forces_are_cached};
+use super::sweep::{Change, Flip, ROWS, Sweep, by_column, forces_are_cached};
 use crate::error::{Error, Result};
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::{Slope, TrainingSet};

@@ -4,7 +4,8 @@ use faer::{Accum, MatMut, MatRef, Par};
 
 /// f32 or f64.
 pub(super) trait Real:
-    super::sweep::Kernels
+    super::stretch::Leaps
+    + super::sweep::Kernels
     + super::vectors::Vectors
     + super::follow::Follow
     + crate::network::lookup::Lookup

@@ -10,7 +10,8 @@ use super::near::Near;
 use super::part::Part;
 use crate::network::descent::follow::{Knot, Margin};
 use crate::network::descent::real::Real;
-use crate::network::descent::sweep::{Flip, ROWS, Stretch};
+use crate::network::descent::stretch::Stretch;
+use crate::network::descent::sweep::{Flip, ROWS};
 
 /// What rounding can do to a test, many times over.
 pub(super) const SLACK: f64 = 64.0;

@@ -10,7 +10,8 @@ use super::schedule::Schedule;
 use crate::network::descent::follow::{Followed, Pace};
 use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
-use crate::network::descent::sweep::{Flip, ROWS, Stretch};
+use crate::network::descent::stretch::Stretch;
+use crate::network::descent::sweep::{Flip, ROWS};
 
 /// Steps between knots.
 const KNOT: usize = 16;

@@ -31,7 +31,8 @@ use super::part::Part;
 use crate::network::descent::follow::{Knot, Margin};
 use crate::network::descent::gram::LARGEST;
 use crate::network::descent::real::Real;
-use crate::network::descent::sweep::{ROWS, Stretch};
+use crate::network::descent::stretch::Stretch;
+use crate::network::descent::sweep::ROWS;
 
 /// The step of the first block, and fewest and most steps of one.
 pub(super) const FIRST_BLOCK: usize = 64;

@@ -2,7 +2,7 @@
 
 use super::ALONE_STEPS;
 use crate::network::descent::impulse_responses;
-use crate::network::descent::sweep::Stretch;
+use crate::network::descent::stretch::Stretch;
 
 /// A schedule of learning rates with what follows from it.
 pub(super) struct Schedule<'a> {
