@@ -304,7 +304,7 @@ fn offset_figure(request: &Request) -> PanelDraft {
     PanelDraft {
         panel: PanelName::Targets,
         title: "Unbalanced random targets".into(),
-        x_label: "|Σ y'|, the imbalance of 1000 random targets",
+        x_label: "imbalance |Σ y'| of 1000 targets",
         log_x: false,
         series: Vec::new(),
         cells: vec![cell],
