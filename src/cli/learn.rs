@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args};
 use perturbation_learning::data::{
     self, ClassPair, DataSet, Synthetic, classes_to_signs, fashion, labels_like, load_idx_directory, mnist, synthetic,
 };
+use perturbation_learning::experiment::expect::ExpectedDeviations;
 use perturbation_learning::experiment::learn::{Experiment, Outcome, Schedule, Training};
 use perturbation_learning::problem::{Slope, TrainingSet};
 use perturbation_learning::report::{RunRecord, Table, significant};
@@ -204,6 +205,10 @@ pub struct LearnArguments {
     /// Floating-point type of the descent.
     #[arg(long, value_enum, default_value = "f64", conflicts_with = "flow")]
     precision: PrecisionName,
+    /// Also say what theory expects f and g to deviate by at this width: error bars with nothing fitted (for --flow from
+    /// --init antisymmetric, and training points that differ).
+    #[arg(long, requires = "flow")]
+    expect: bool,
     #[command(flatten)]
     random: Random,
     #[command(flatten)]
@@ -214,6 +219,9 @@ pub struct LearnArguments {
 struct LearnResult {
     #[serde(flatten)]
     outcome: Outcome,
+    /// Null unless asked for.
+    expected_deviation_f: Option<f64>,
+    expected_deviation_g: Option<f64>,
     data: String,
     width: usize,
     epsilon: f64,
@@ -240,13 +248,24 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
         training: arguments.training()?,
         seed: arguments.random.seed,
     };
+    let expected = arguments.expect.then(|| experiment.expected_deviations(&data)).transpose()?;
     let outcome = experiment.run(&data)?.outcome;
     if !arguments.common.json_on_stdout() {
-        print(&outcome)?;
+        print(&outcome, expected)?;
     }
     let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
     let (width, epsilon) = (arguments.width, arguments.epsilon);
-    arguments.common.write(&LearnResult { outcome, data: data.name, width, epsilon, run })?;
+    let (expected_deviation_f, expected_deviation_g) = (expected.map(|e| e.f), expected.map(|e| e.g));
+    let data = data.name;
+    arguments.common.write(&LearnResult {
+        outcome,
+        expected_deviation_f,
+        expected_deviation_g,
+        data,
+        width,
+        epsilon,
+        run,
+    })?;
     Ok(Verdict::Held)
 }
 
@@ -279,7 +298,7 @@ impl LearnArguments {
     }
 }
 
-fn print(outcome: &Outcome) -> anyhow::Result<()> {
+fn print(outcome: &Outcome, expected: Option<ExpectedDeviations>) -> anyhow::Result<()> {
     let mut table = Table::new(&["", "f (clean data)", "g (perturbations)"]);
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let mut row = |name: &str, f: String, g: String| table.row(vec![name.into(), f, g]);
@@ -290,6 +309,9 @@ fn print(outcome: &Outcome) -> anyhow::Result<()> {
     let number = |value| significant(value, 3);
     row("size of the limit's change (rms)", number(outcome.limit_f_scale), number(outcome.limit_g_scale));
     row("deviation from it (rms)", number(outcome.deviation_f), number(outcome.deviation_g));
+    if let Some(expected) = expected {
+        row("  expected at this width, nothing fitted", number(expected.f), number(expected.g));
+    }
     row("size of the initial output (rms)", number(outcome.initial_f_scale), number(outcome.initial_g_scale));
     row("training time", number(outcome.time), number(outcome.time_perturbed));
     say(format_args!("{table}"))?;

@@ -2,6 +2,7 @@
 //!
 //! - [`learn`]: train f, perturb against f with random targets, train g on the perturbations, compare both with their
 //!   infinite-width limits;
+//! - [`expect`]: what theory expects networks of a finite width to deviate by;
 //! - [`certify`]: the signs of f and g, certified together before either is drawn;
 //! - [`verify`]: the same for growing widths and several networks each, with a verdict per claim;
 //! - [`hunt`]: searches for the case at which a proved bound is closest to being violated;
@@ -9,6 +10,7 @@
 //! - [`paper`]: the figures of the paper, rerun with seeds and error bars.
 
 pub mod certify;
+pub mod expect;
 pub mod hunt;
 mod law;
 pub mod learn;

@@ -100,6 +100,25 @@ fn learn_prints_a_table_and_writes_the_json_file() {
 }
 
 #[test]
+fn learn_says_what_theory_expects_of_its_width() {
+    let place = Place::with_data();
+    let words = format!("learn --data gauss --input-dim 4 --train-count 9 --scenario a --epsilon 1 {FLOW}");
+    let expected = |width: usize| -> Vec<f64> {
+        let json = place.json(&format!("{words} --init antisymmetric --width {width} --expect"));
+        ["expected_deviation_f", "expected_deviation_g"].map(|key| json[key].as_f64().unwrap()).into()
+    };
+    let (narrow, wide) = (expected(100), expected(10_000));
+    // f like m^(−1/2), g between that and m^(−1/4).
+    assert!((narrow[0] / wide[0] - 10.0).abs() < 1e-9, "{narrow:?} {wide:?}");
+    assert!(narrow[1] / wide[1] < 10.0 && narrow[1] / wide[1] > 10_f64.sqrt(), "{narrow:?} {wide:?}");
+    let table = place.succeed(&format!("{words} --init antisymmetric --width 100 --expect --json out.json"));
+    assert!(table.contains("expected at this width"), "{table}");
+    assert!(place.json(&format!("{words} --width 100"))["expected_deviation_g"].is_null());
+    let refused = text(&place.run(&format!("{words} --width 100 --expect")).stderr);
+    assert!(refused.contains("initialisation is 'standard'; expected one of antisymmetric"), "{refused}");
+}
+
+#[test]
 fn files_do_not_depend_on_the_number_of_threads_but_on_the_seed() {
     let place = Place::with_data();
     let data = "--train x.npy --labels y.npy --test z.npy";
