@@ -13,6 +13,9 @@
 //!
 //! `docs/speed.md` has the results with their floors.
 
+#[path = "common/quick.rs"]
+mod quick;
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -31,19 +34,10 @@ use perturbation_learning::problem::{Scenario, Slope, TrainingSet};
 use perturbation_learning::random::{Streams, random_signs};
 use perturbation_learning::stats::median;
 use perturbation_learning::theory::{Kernel, gram, perturbed_points};
+use quick::{quick, sized};
 
 #[global_allocator]
 static ALLOCATOR: HugePages = HugePages;
-
-/// Everything a tenth as large or less.
-fn quick() -> bool {
-    let given = |option: &str| std::env::args().any(|argument| argument == option);
-    !given("--bench") || given("--test") || std::env::var("PERTLEARN_QUICK").is_ok_and(|value| value == "1")
-}
-
-fn sized(full: usize, small: usize) -> usize {
-    if quick() { small } else { full }
-}
 
 fn data(kind: Synthetic, input_dim: usize, train_count: usize, test_count: usize) -> Result<DataSet> {
     synthetic(kind, input_dim, train_count, test_count, 1)
@@ -198,6 +192,7 @@ fn peak_memory() -> Option<f64> {
     line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib * 1024.0)
 }
 
+/// Tells a process which row and precision to measure.
 const ROW: &str = "PERTLEARN_ROW";
 
 /// Measures one row in this process: prints the seconds, then the memory.

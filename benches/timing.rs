@@ -8,6 +8,8 @@
 
 #[path = "common/clock.rs"]
 mod clock;
+#[path = "common/quick.rs"]
+mod quick;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -20,19 +22,10 @@ use perturbation_learning::network::{GradientFlow, Initialisation, Neurons, Read
 use perturbation_learning::problem::Slope;
 use perturbation_learning::random::Streams;
 use perturbation_learning::theory::{Kernel, SquaredLossFlow, gram};
+use quick::{quick, sized};
 
 #[global_allocator]
 static ALLOCATOR: HugePages = HugePages;
-
-/// Everything a tenth as large or less.
-fn quick() -> bool {
-    let given = |option: &str| std::env::args().any(|argument| argument == option);
-    !given("--bench") || given("--test") || std::env::var("PERTLEARN_QUICK").is_ok_and(|value| value == "1")
-}
-
-fn sized(full: usize, small: usize) -> usize {
-    if quick() { small } else { full }
-}
 
 /// Time on the clock, or processor time.
 struct Clock {

@@ -5,6 +5,7 @@ use std::path::Path;
 use nalgebra::DMatrix;
 use perturbation_learning::Result;
 use perturbation_learning::experiment::learn::{agreement, root_mean_square};
+use perturbation_learning::experiment::readout_law;
 use perturbation_learning::network::{Initialisation, Readout};
 use perturbation_learning::random::Streams;
 use perturbation_learning::report::plot::{Curve, CurvePoint, Figure, Panel, Role};
@@ -19,11 +20,6 @@ use super::bounds;
 use super::process::InitialProcess;
 use super::series::{Measured, bands, guide, level, measured, networks, slope, slopes, widths};
 use super::study::{SEED, SLOPE, Study, column_distance, trained_gradients};
-
-/// The fourth moment of √m·a.
-fn fourth_moment(readout: Readout) -> f64 {
-    if readout == Readout::Gaussian { 3.0 } else { 1.0 }
-}
 
 /// Networks of a width at least: fewer have no 5 and 95 % quantiles to speak of.
 const LEAST: usize = 32;
@@ -123,7 +119,7 @@ struct Fluctuation {
 impl Fluctuation {
     fn new(study: &Study, effort: Effort) -> Result<Self> {
         let (train, draws) = (&study.data.train, if effort.quick { 1_000 } else { 100_000 });
-        let law = bounds::law(study.readout, 2)?.readout();
+        let law = readout_law(study.readout);
         let streams = Streams::new(SEED, "fluctuation");
         let limit = gradient_fluctuation_limit(train, SLOPE, train.points(), law, draws, &streams)?;
         let squares = study.gradients.column_iter().map(|gradient| (gradient.norm() / study.time).powi(2));
@@ -147,7 +143,8 @@ impl Fluctuation {
 pub fn function(directory: &Path, effort: Effort) -> Result<()> {
     let study = small_study(Readout::Gaussian)?;
     let widths = effort.widths(6, 22, 2);
-    let variance = kernel_variance(&study.data.train, SLOPE, &study.data.test, fourth_moment(study.readout))?;
+    let variance =
+        kernel_variance(&study.data.train, SLOPE, &study.data.test, readout_law(study.readout).fourth_moment())?;
     let variance: Vec<f64> = variance.iter().map(|v| study.time.powi(2) * v).collect();
     let (mut pooled, mut per_network, mut ratios) = (Measured::new(), Measured::new(), Measured::new());
     for &width in &widths {
@@ -216,9 +213,10 @@ pub fn gradient_and_g(directory: &Path, effort: Effort) -> Result<()> {
 
     let label = format!("networks × test points: median, 5–95 %; {}", slopes(&g));
     let mut curves = vec![Curve::measured(2, label, bands(&pooled.collect::<Measured>()))];
-    let variance = kernel_variance(&study.perturbed, SLOPE, &study.data.test, fourth_moment(study.readout))?;
+    let variance =
+        kernel_variance(&study.perturbed, SLOPE, &study.data.test, readout_law(study.readout).fourth_moment())?;
     let rule = PerturbationRule { targets: &study.targets, epsilon: study.epsilon, scenario: study.scenario };
-    let (law, draws) = (bounds::law(study.readout, 2)?.readout(), if effort.quick { 1_000 } else { 100_000 });
+    let (law, draws) = (readout_law(study.readout), if effort.quick { 1_000 } else { 100_000 });
     let streams = Streams::new(SEED, "fluctuation");
     let (train, test) = (&study.data.train, &study.data.test);
     let inputs = second_network_fluctuation_limit(train, SLOPE, rule, test, law, draws, &streams)?;

@@ -17,6 +17,9 @@ mod bounds;
 mod deviation;
 mod figures;
 mod process;
+#[path = "../common/quick.rs"]
+#[expect(dead_code, reason = "sizes are those of the figures")]
+mod quick;
 mod series;
 mod speed;
 mod study;
@@ -122,9 +125,7 @@ fn draw(quick: bool) -> std::result::Result<(), Box<dyn std::error::Error>> {
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let given = |option: &str| std::env::args().any(|argument| argument == option);
-    // As criterion decides: without cargo's --bench this is a test run.
-    let test = !given("--bench") || given("--test");
-    let quick = test || std::env::var("PERTLEARN_QUICK").is_ok_and(|value| value == "1");
+    let quick = quick::quick();
     let mut criterion = Criterion::default().with_measurement(Deviation).configure_from_args();
     measure(&mut criterion, &figures::small_study(Readout::Rademacher)?, quick);
     criterion.final_summary();

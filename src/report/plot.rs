@@ -5,31 +5,20 @@
 //! figures survive grey printing as well. Letters are at least 6 points high where a figure is as wide as a page's text (5.5 inches for two panels), or
 //! a single panel half of that.
 
+mod curve;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kuva::backend::svg::SvgBackend;
-use kuva::plot::legend::{LegendEntry, LegendPosition, LegendShape};
-use kuva::plot::scatter::MarkerShape;
-use kuva::plot::{BandPlot, LinePlot, ScatterPlot};
+use kuva::plot::legend::{LegendEntry, LegendPosition};
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 
 use crate::data::write_atomically;
 use crate::error::{Error, Result};
-
-/// Blue, vermilion, green, orange, purple, sky blue (Okabe and Ito).
-const COLOURS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"];
-const MARKERS: [MarkerShape; 6] = [
-    MarkerShape::Circle,
-    MarkerShape::Square,
-    MarkerShape::Triangle,
-    MarkerShape::Diamond,
-    MarkerShape::TriangleDown,
-    MarkerShape::Pentagon,
-];
-const BLACK: &str = "#000000";
-const GREY: &str = "#808080";
+use curve::blank;
+pub use curve::{Curve, CurvePoint, Role};
 
 /// Logical size of a panel; PNG files have twice as many pixels.
 const PANEL_WIDTH: f64 = 560.0;
@@ -41,163 +30,6 @@ const SHARED_LEGEND_SIZE: u32 = 12;
 const ROW_SCALE: f64 = 1.4;
 /// What letters twice as large take from the height of a plot.
 const ROOM_FOR_LETTERS: f64 = 130.0;
-/// Letters of a line of a legend below a panel; longer labels go on below.
-const LEGEND_LETTERS: usize = 36;
-
-/// What a curve is, which decides how it is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Measured on networks: markers joined by a solid line, with a band if there is one.
-    Measured,
-    /// Computed from theory, no constant fitted: dashed.
-    Theory,
-    /// A proved bound: dash-dotted.
-    Bound,
-    /// A line to compare slopes with; its height means nothing: thin, grey, dotted.
-    Guide,
-    /// Another statistic of what a measured curve of the same colour shows: thin, dotted.
-    Aside,
-    /// Places to take note of; their height means nothing: grey crosses.
-    Mark,
-}
-
-/// A point of a curve; `band` encloses the stated share of networks.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CurvePoint {
-    /// Abscissa.
-    pub x: f64,
-    /// Ordinate: the median for measured curves.
-    pub y: f64,
-    /// Lower and upper end of the band.
-    pub band: Option<(f64, f64)>,
-}
-
-/// One curve with its entry in the legend.
-#[derive(Debug, Clone)]
-pub struct Curve {
-    /// The legend's text: what it is, and the fitted slope with its interval if there is one.
-    pub label: String,
-    /// How it is drawn.
-    pub role: Role,
-    /// Which colour and marker; curves about one quantity share it. `None` is black.
-    pub colour: Option<usize>,
-    /// Whether it has an entry in the legend of its own; the label stands in the table in any case.
-    pub in_legend: bool,
-    /// The points, in order.
-    pub points: Vec<CurvePoint>,
-}
-
-impl Curve {
-    /// A curve without band.
-    #[must_use]
-    pub fn line(role: Role, colour: Option<usize>, label: impl Into<String>, points: &[(f64, f64)]) -> Self {
-        let points = points.iter().map(|&(x, y)| CurvePoint { x, y, band: None }).collect();
-        Curve { label: label.into(), role, colour, in_legend: true, points }
-    }
-
-    /// Medians with a band.
-    #[must_use]
-    pub fn measured(colour: usize, label: impl Into<String>, points: Vec<CurvePoint>) -> Self {
-        Curve { label: label.into(), role: Role::Measured, colour: Some(colour), in_legend: true, points }
-    }
-
-    /// The same without an entry in the legend, because another curve's entry explains it.
-    #[must_use]
-    pub fn explained_elsewhere(mut self) -> Self {
-        self.in_legend = false;
-        self
-    }
-
-    fn shade(&self) -> &'static str {
-        match (self.role, self.colour) {
-            (Role::Guide | Role::Mark, _) => GREY,
-            (_, None) => BLACK,
-            (_, Some(index)) => COLOURS[index % COLOURS.len()],
-        }
-    }
-
-    fn marker(&self) -> MarkerShape {
-        if self.role == Role::Mark {
-            return MarkerShape::Cross;
-        }
-        MARKERS[self.colour.unwrap_or(0) % MARKERS.len()]
-    }
-
-    fn dashes(&self) -> Option<&'static str> {
-        match self.role {
-            Role::Measured | Role::Mark => None,
-            // Told apart in grey, where two quantities have a theory each.
-            Role::Theory if self.colour == Some(1) => Some("18 7"),
-            Role::Theory => Some("9 7"),
-            Role::Bound => Some("14 8 3 8"),
-            Role::Guide | Role::Aside => Some("2 4"),
-        }
-    }
-
-    fn legend_entry(&self) -> LegendEntry {
-        let shape = match self.role {
-            Role::Measured | Role::Mark => LegendShape::Marker(self.marker()),
-            _ => LegendShape::Line,
-        };
-        let dasharray = self.dashes().map(Into::into);
-        LegendEntry { label: self.label.clone(), color: self.shade().into(), shape, dasharray }
-    }
-
-    /// The entry, and lines below it for what is longer than [`LEGEND_LETTERS`].
-    fn legend_entries(&self) -> Vec<LegendEntry> {
-        let mut lines = vec![String::new()];
-        // A number and its sign stay together.
-        let label = self.label.replace(" %", "\u{a0}%");
-        for word in label.split(' ') {
-            let line = lines.last().map_or(0, |line| line.chars().count());
-            match lines.last_mut() {
-                Some(last) if line == 0 => last.push_str(word),
-                Some(last) if line + 1 + word.chars().count() <= LEGEND_LETTERS => {
-                    last.push(' ');
-                    last.push_str(word);
-                }
-                _ => lines.push(word.into()),
-            }
-        }
-        let mut entries: Vec<LegendEntry> = lines.into_iter().map(blank).collect();
-        let label = std::mem::take(&mut entries[0].label);
-        entries[0] = LegendEntry { label, ..self.legend_entry() };
-        entries
-    }
-
-    fn draw(&self, plots: &mut Vec<Plot>, scale: f64) {
-        let pairs = || self.points.iter().map(|p| (p.x, p.y)).collect::<Vec<_>>();
-        if self.role != Role::Mark {
-            let mut line = LinePlot::new().with_data(pairs()).with_color(self.shade());
-            let thin = matches!(self.role, Role::Guide | Role::Aside) || !self.in_legend;
-            line = line.with_stroke_width(scale * if thin { 1.5 } else { 2.0 });
-            if let Some(dashes) = self.dashes() {
-                line = line.with_line_style(kuva::plot::line::LineStyle::Custom(dashes.into()));
-            }
-            plots.push(line.into());
-        }
-        if matches!(self.role, Role::Measured | Role::Mark) {
-            let markers = ScatterPlot::new().with_data(pairs()).with_color(self.shade());
-            plots.push(markers.with_marker(self.marker()).with_size(scale * 4.5).into());
-        }
-    }
-
-    fn draw_band(&self, plots: &mut Vec<Plot>) {
-        let banded: Vec<(f64, (f64, f64))> = self.points.iter().filter_map(|p| Some((p.x, p.band?))).collect();
-        if banded.len() > 1 {
-            let ends = |pick: fn(&(f64, f64)) -> f64| banded.iter().map(move |(_, band)| pick(band));
-            let band = BandPlot::new(banded.iter().map(|(x, _)| *x), ends(|b| b.0), ends(|b| b.1));
-            plots.push(band.with_color(self.shade()).with_opacity(0.2).into());
-        }
-    }
-}
-
-/// A line of a legend without a symbol.
-fn blank(label: String) -> LegendEntry {
-    LegendEntry { label, color: "#FFFFFF".into(), shape: LegendShape::Line, dasharray: None }
-}
-
 /// One pair of axes.
 #[derive(Debug, Clone)]
 pub struct Panel {

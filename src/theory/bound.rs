@@ -114,6 +114,12 @@ pub enum ReadoutLaw {
 }
 
 impl ReadoutLaw {
+    /// E α⁴: 3 or 1, which [`kernel_variance`](crate::theory::kernel_variance) asks for.
+    #[must_use]
+    pub fn fourth_moment(self) -> f64 {
+        self.moments()[1]
+    }
+
     /// [μ₃, μ₄, μ₅, μ₆] with μ_q = E|α|^q (notation.md).
     pub(super) fn moments(self) -> [f64; 4] {
         match self {

@@ -69,13 +69,9 @@ impl Limits {
         let stride = test.count().div_ceil(VARIANCE_POINTS);
         let variance_at: Vec<usize> = (0..test.count()).step_by(stride).collect();
         let at = test.select(&variance_at);
-        let fourth_moment = match run.readout {
-            crate::network::Readout::Gaussian => 3.0,
-            crate::network::Readout::Rademacher => 1.0,
-        };
-        let variance = kernel_variance(train, run.slope, &at, fourth_moment)?;
-        let streams = Streams::new(run.seed, &format!("verify/{}/fluctuation", setting.data.name));
         let law = readout_law(run.readout);
+        let variance = kernel_variance(train, run.slope, &at, law.fourth_moment())?;
+        let streams = Streams::new(run.seed, &format!("verify/{}/fluctuation", setting.data.name));
         let fluctuation =
             gradient_fluctuation_limit(train, run.slope, train.points(), law, FLUCTUATION_DRAWS, &streams)?;
         let mean_square = norm_squared(gradients.as_slice()) / train.count() as f64;

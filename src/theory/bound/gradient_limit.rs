@@ -3,7 +3,7 @@
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::geometry::{density_at_zero, merge};
+use super::geometry::{density_at_zero, groups, merge};
 use super::{PerturbationRule, ReadoutLaw};
 use crate::error::{Error, Result};
 use crate::linalg::{Store, dot, multiply, multiply_parallel, norm_squared, view, view_mut};
@@ -95,8 +95,8 @@ struct Scene<'a> {
     forces: Vec<f64>,
     regressions: Vec<f64>,
     own: Vec<f64>,
-    /// s(x)², and ½ μ₃ p(x).
-    variances: Vec<f64>,
+    /// 1/(d s(x)²): w less this times u(x) x is w_⊥; and ½ μ₃ p(x).
+    shifts: Vec<f64>,
     scales: Vec<f64>,
 }
 
@@ -139,18 +139,18 @@ impl<'a> Scene<'a> {
             forces,
             own,
             scales: variances.iter().map(|variance| scale * density_at_zero(variance.sqrt())).collect(),
-            variances,
+            shifts: variances.iter().map(|variance| 1.0 / (d * variance)).collect(),
         })
     }
 
     /// Draws of one block.
     fn draw(&self, block: usize, draws: usize, streams: &Streams) -> Drawn {
         let (dim, points) = (self.points.input_dim(), self.points.count());
-        let (d, count) = (dim as f64, self.train.len() / (dim + 1));
+        let (root, count) = ((dim as f64).sqrt(), self.train.len() / (dim + 1));
         let mut rng = streams.stream(block as u64);
         // w ~ N(0, I/d), b ~ N(0, 1); one column per draw.
         let mut weights: Vec<f64> = (0..(dim + 1) * draws).map(|_| StandardNormal.sample(&mut rng)).collect();
-        weights.chunks_exact_mut(dim + 1).for_each(|w| w[..dim].iter_mut().for_each(|w| *w /= d.sqrt()));
+        weights.chunks_exact_mut(dim + 1).for_each(|w| w[..dim].iter_mut().for_each(|w| *w /= root));
         let mut drawn = Drawn { dim, draws, weights, changes: Vec::with_capacity(draws * points) };
         let at_train = drawn.products(&self.train, dim + 1);
         let at_points = drawn.products(&self.at, dim + 1);
@@ -159,7 +159,7 @@ impl<'a> Scene<'a> {
                 let forces = self.forces[z * count..][..count].iter().zip(&self.regressions[z * count..][..count]);
                 let others = forces.zip(at_train).map(|((c, r), at)| c * self.slope.derivative(at - r * u)).sum();
                 let change = self.scales[z] * squared_change(self.slope, others, self.own[z]);
-                drawn.changes.push([change, u / (d * self.variances[z])]);
+                drawn.changes.push([change, *u]);
             }
         }
         drawn
@@ -171,18 +171,17 @@ impl<'a> Scene<'a> {
         let (dim, points) = (self.points.input_dim(), self.points.count());
         let drawn = self.draw(block, draws, streams);
         let along = drawn.products(&self.directions, dim);
-        let across: Vec<f64> = self.points.iter().map(norm_squared).collect();
+        let squares: Vec<f64> = self.points.iter().map(norm_squared).collect();
         let offsets = self.points.iter().zip(self.directions.chunks_exact(dim)).map(|(x, e)| dot(x, e));
         let offsets: Vec<f64> = offsets.collect();
-        let at_points = drawn.products(&self.at, dim + 1);
         let mut sums = vec![[0.0; 4]; points + 1];
         for (draw, weight) in drawn.weights.chunks_exact(dim + 1).enumerate() {
             let (norm, bias) = (norm_squared(&weight[..dim]), weight[dim]);
             let mut means = [0.0; 2];
             for z in 0..points {
-                let [change, shift] = drawn.changes[draw * points + z];
-                let product = at_points[draw * points + z] - bias;
-                let left = norm - shift * (2.0 * product - shift * across[z]);
+                let [change, u] = drawn.changes[draw * points + z];
+                let shift = u * self.shifts[z];
+                let left = norm - shift * (2.0 * (u - bias) - shift * squares[z]);
                 let aligned = along[draw * points + z] - shift * offsets[z];
                 let terms = [change * left.max(0.0), change * (left - aligned * aligned).max(0.0)];
                 add(&mut sums[z], terms);
@@ -200,7 +199,7 @@ struct Drawn {
     draws: usize,
     /// w̃, d + 1 × draws.
     weights: Vec<f64>,
-    /// ½ μ₃ p Q, and what of (x, 1) is to be taken off w̃ to have w̃_⊥, times d in the first d rows; points × draws.
+    /// ½ μ₃ p Q and u(x); points × draws.
     changes: Vec<[f64; 2]>,
 }
 
@@ -227,8 +226,8 @@ pub struct LimitVariance {
 
 //= G12@8bdc708c
 /// Limit of the fluctuation that perturbations of a finite network f bring into the second network, G12:
-/// "m^{1/4}(G_{r̂}(z) − G(z)) → N(0, κ(z)/T)", κ(z) = Σ_n ⟨H_n, Σ(x_n) H_n⟩, H_n = ε P_n ∇_rΘ(r_n^∞, z)/(N‖d_n‖). Per test point; it
-/// is of a lower order than the error of g itself, so m^{1/4}(g_{T'} − g_0 − T'·G)(z) has T'² times that variance.
+/// "m^{1/4}(G_{r̂}(z) − G(z)) → N(0, κ(z)/T)", κ(z) = Σ_n ⟨H_n, Σ(x_n) H_n⟩, H_n = ε P_n ∇_rΘ(r_n^∞, z)/(N‖d_n‖). Per test point.
+/// The error of g itself is only of order m^(−1/2), so m^{1/4}(g_{T'} − g_0 − T'·G)(z) has T'² times that variance.
 ///
 /// Inputs: the training set of f, the slope of both networks, how g's inputs are made, test points, the law of f's readouts, and
 /// `draws` samples from `streams` for Σ ([`gradient_fluctuation_limit`]). Cost: 2Nd operations per draw and test point.
@@ -249,9 +248,10 @@ pub fn second_network_fluctuation_limit(
     train.points().same_dimension("test points", test)?;
     at_least_two(draws)?;
     let (points, dim, count) = (train.points(), train.input_dim(), train.count());
-    if merge(train).0.count() < count {
-        let expected = "1: training points that differ from each other";
-        return Err(Error::Scalar { name: "largest number of equal training points", value: 2.0, expected });
+    let distinct = groups(train).1.len();
+    if distinct < count {
+        let expected = "that of all training points: none may equal another";
+        return Err(Error::Scalar { name: "number of distinct training points", value: distinct as f64, expected });
     }
     let [third_moment, ..] = readout.moments();
     let scene = Scene::new(train, slope, points, 0.5 * third_moment)?;
@@ -271,7 +271,8 @@ pub fn second_network_fluctuation_limit(
     };
     let pulls: Vec<Vec<f64>> = test.iter().map(pulls).collect::<Result<_>>()?;
     let offset = |pull: &Vec<f64>| -> Vec<f64> {
-        pull.chunks_exact(dim).zip(points.iter()).map(|(pull, x)| dot(pull, x)).collect()
+        let terms = pull.chunks_exact(dim).zip(points.iter()).zip(&scene.shifts);
+        terms.map(|((pull, x), shift)| dot(pull, x) * shift).collect()
     };
     let offsets: Vec<Vec<f64>> = pulls.iter().map(offset).collect();
     let blocks: Vec<usize> = (0..draws.div_ceil(BLOCK)).collect();
@@ -282,7 +283,7 @@ pub fn second_network_fluctuation_limit(
             let per_draw = products.chunks_exact(count).zip(drawn.changes.chunks_exact(count));
             per_draw.fold([0.0; 2], |[sum, squares], (products, changes)| {
                 let terms = products.iter().zip(offsets).zip(changes);
-                let value: f64 = terms.map(|((p, o), [change, shift])| change * (p - shift * o).powi(2)).sum();
+                let value: f64 = terms.map(|((p, o), [change, u])| change * (p - u * o).powi(2)).sum();
                 [sum + value, squares + value * value]
             })
         });

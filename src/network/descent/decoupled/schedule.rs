@@ -1,8 +1,10 @@
 //! Learning rates, and what constant forces do under them.
 
-use super::ALONE_STEPS;
 use crate::network::descent::impulse_responses;
 use crate::network::descent::stretch::Stretch;
+
+/// Steps between two decisions whether neurons walk together or alone, while they walk alone.
+pub(super) const ALONE_STEPS: usize = 128;
 
 /// A schedule of learning rates with what follows from it.
 pub(super) struct Schedule<'a> {

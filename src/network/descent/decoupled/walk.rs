@@ -1,0 +1,127 @@
+//! Steps of neurons that walk together, or of one that walks alone.
+
+use rayon::prelude::*;
+
+use super::Problem;
+use super::part::Part;
+use super::schedule::Schedule;
+use crate::network::descent::gram::Gram;
+use crate::network::descent::real::Real;
+use crate::network::descent::stretch::Stretch;
+use crate::network::descent::sweep::{Flip, ROWS, Sweep, by_column, forces_are_cached};
+
+/// Columns that a group adds at a step, per sample, above which it goes tile after tile: each column of a tile then serves several
+/// neurons from the second-level cache.
+const MOST_BY_NEURON: usize = 2;
+/// Tiles of one task when tiles are shared between threads.
+const TILES_PER_TASK: usize = 1;
+/// Steps without sign changes that are worth a look, and how many steps pass at most until the next look.
+const SHORTEST_STRETCH: usize = 6;
+const LONGEST_PATIENCE: usize = 64;
+
+impl<R: Real> Problem<R> {
+    /// Takes steps until `end`, or until the Gram matrix is wanted and not there.
+    pub(super) fn walk(
+        &self,
+        part: &mut Part<R>,
+        gram: Option<&Gram<R>>,
+        schedule: &Schedule<'_>,
+        end: usize,
+        share: f64,
+    ) {
+        let mut flips = Vec::new();
+        while part.step < end {
+            if part.size() == 1 && self.stretch(part, schedule, end) {
+                continue;
+            }
+            if !self.settle(part, gram, share) {
+                return;
+            }
+            let rate = R::of(schedule.rates[part.step]);
+            flips.clear();
+            let loss = self.sweep(part, gram, rate, &mut flips);
+            part.losses.push(loss);
+            for change in &mut part.changes {
+                change.columns.clear();
+                change.restart = None;
+            }
+            part.step += 1;
+            part.book(&flips, &self.weights, self.slope.to_f64(), schedule.reach[part.step]);
+        }
+    }
+
+    /// One step; appends the sign changes and returns the neurons' term of the loss before it (with the opposite sign).
+    pub(super) fn sweep(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, rate: R, flips: &mut Vec<Flip>) -> f64 {
+        let size = part.size();
+        let tiles = if self.shares_tiles() && size > 1 { TILES_PER_TASK } else { self.count.div_ceil(ROWS) };
+        let in_order = self.shares_tiles() && size > 1 && forces_are_cached::<R>(size);
+        let additions = if in_order { by_column(&part.changes, self.count) } else { Vec::new() };
+        let columns: usize = part.changes.iter().map(|change| change.columns.len()).sum();
+        let by_neuron = !self.shares_tiles()
+            && columns <= MOST_BY_NEURON * self.count
+            && gram.is_none_or(|gram| !gram.columns().is_empty());
+        let task = |index: usize, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>| {
+            let first = index * tiles * ROWS;
+            let task = Sweep {
+                count: self.count,
+                first,
+                gram: gram.map_or(&[], |gram| if by_neuron { gram.columns() } else { gram.tiles_from(index * tiles) }),
+                by_neuron,
+                all_above: &self.all_above[first..],
+                weights: &self.weights[first..],
+                changes: &part.changes,
+                additions: &additions,
+                readout: &part.readout,
+                slope: self.slope,
+                momentum: self.momentum,
+                rate,
+            };
+            R::sweep(&task, state, sides, flips).to_f64()
+        };
+        let (state_len, sides_len) = (tiles * ROWS * 3 * size, tiles * size);
+        if part.state.len() <= state_len {
+            return task(0, &mut part.state, &mut part.sides, flips);
+        }
+        let tasks = part.state.par_chunks_mut(state_len).zip(part.sides.par_chunks_mut(sides_len)).enumerate();
+        let results: Vec<(f64, Vec<Flip>)> = tasks
+            .map(|(index, (state, sides))| {
+                let mut flips = Vec::new();
+                (task(index, state, sides, &mut flips), flips)
+            })
+            .collect();
+        results.into_iter().fold(0.0, |sum, (loss, found)| {
+            flips.extend(found);
+            sum + loss
+        })
+    }
+
+    /// Crosses a stretch without sign changes in one step, if there is one of at least [`SHORTEST_STRETCH`] steps.
+    fn stretch(&self, part: &mut Part<R>, schedule: &Schedule<'_>, end: usize) -> bool {
+        let step = part.step;
+        let change = &part.changes[0];
+        if step < part.next_look || change.restart.is_some() || !change.columns.is_empty() {
+            return false;
+        }
+        let longest = end.min(schedule.constant_until[step]) - step;
+        let rate = schedule.rates[step];
+        let mut steps = longest;
+        while steps >= SHORTEST_STRETCH {
+            let Stretch { s, c, d, b } = schedule.stretches[steps];
+            let (s, c) = (R::of(rate * s), R::of(rate * c));
+            if R::stays(&part.state, s, c) {
+                let stretch = Stretch { s, c, d: R::of(d), b: R::of(b) };
+                let sums = R::leap(&mut part.state, &self.weights, self.slope, stretch).map(R::to_f64);
+                let a = part.neurons[0].readout;
+                let loss = |k: &Stretch<f64>| a * (sums[0] + rate * (k.s * sums[1] + k.c * sums[2]));
+                part.losses.extend(schedule.stretches[..steps].iter().map(loss));
+                part.step += steps;
+                part.patience = 1;
+                return true;
+            }
+            steps = if steps > 4 * SHORTEST_STRETCH { steps / 4 } else { 0 };
+        }
+        part.next_look = step + part.patience;
+        part.patience = (2 * part.patience).min(LONGEST_PATIENCE);
+        false
+    }
+}
