@@ -6,10 +6,9 @@ mod contour;
 
 use std::path::{Path, PathBuf};
 
-use kuva::backend::svg::SvgBackend;
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
-use crate::data::write_atomically;
+use super::picture;
 use crate::error::{Error, Result};
 use contour::{pieces, polylines};
 
@@ -98,13 +97,7 @@ impl MapFigure {
                 return Err(refused(format!("map \"{}\": expected {points} values per array", panel.title)));
             }
         }
-        let scene = self.scene();
-        let svg = SvgBackend::default().render_scene(&scene);
-        let png = kuva::RasterBackend::new().with_scale(2.0).render_scene(&scene).map_err(refused)?;
-        let paths = ["svg", "png"].map(|extension| directory.join(format!("{}.{extension}", self.name)));
-        write_atomically(&paths[0], svg.as_bytes())?;
-        write_atomically(&paths[1], &png)?;
-        Ok(paths)
+        picture::write(&self.scene(), &self.name, directory)
     }
 
     fn scene(&self) -> Scene {

@@ -3,6 +3,7 @@
 
 mod json;
 pub mod map;
+mod picture;
 pub mod plot;
 mod provenance;
 mod table;

@@ -10,11 +10,11 @@ mod curve;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kuva::backend::svg::SvgBackend;
 use kuva::plot::legend::{LegendEntry, LegendPosition};
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 
+use super::picture;
 use crate::data::write_atomically;
 use crate::error::{Error, Result};
 use curve::blank;
@@ -160,16 +160,10 @@ impl Figure {
     /// that cannot be written to.
     pub fn write(&self, directory: &Path) -> Result<[PathBuf; 3]> {
         self.check()?;
-        let path = |extension: &str| directory.join(format!("{}.{extension}", self.name));
-        let scene = self.scene();
-        let svg = SvgBackend::default().render_scene(&scene);
-        let png =
-            kuva::RasterBackend::new().with_scale(2.0).render_scene(&scene).map_err(|reason| self.refused(reason))?;
-        let paths = [path("svg"), path("png"), path("csv")];
-        write_atomically(&paths[0], svg.as_bytes())?;
-        write_atomically(&paths[1], &png)?;
-        write_atomically(&paths[2], self.csv(&paths[2])?.as_slice())?;
-        Ok(paths)
+        let [svg, png] = picture::write(&self.scene(), &self.name, directory)?;
+        let csv = directory.join(format!("{}.csv", self.name));
+        write_atomically(&csv, self.csv(&csv)?.as_slice())?;
+        Ok([svg, png, csv])
     }
 
     fn refused(&self, reason: String) -> Error {

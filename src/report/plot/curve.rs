@@ -7,6 +7,8 @@ use kuva::render::plots::Plot;
 
 /// Blue, vermilion, green, orange, purple, sky blue (Okabe and Ito).
 const COLOURS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"];
+/// The same, darker, for theory: its dashes lie on what was measured.
+const DARK: [&str; 6] = ["#00324F", "#6B2F00", "#004D38", "#6E4C00", "#5F3750", "#1F5274"];
 const MARKERS: [MarkerShape; 6] = [
     MarkerShape::Circle,
     MarkerShape::Square,
@@ -89,6 +91,7 @@ impl Curve {
         match (self.role, self.colour) {
             (Role::Guide | Role::Mark, _) => GREY,
             (_, None) => BLACK,
+            (Role::Theory, Some(index)) => DARK[index % DARK.len()],
             (_, Some(index)) => COLOURS[index % COLOURS.len()],
         }
     }
@@ -104,10 +107,10 @@ impl Curve {
         match self.role {
             Role::Measured | Role::Mark => None,
             // Told apart in grey, where two quantities have a theory each.
-            Role::Theory if self.colour == Some(1) => Some("18 7"),
-            Role::Theory => Some("9 7"),
-            Role::Bound => Some("14 8 3 8"),
-            Role::Guide | Role::Aside => Some("2 4"),
+            Role::Theory if self.colour == Some(1) => Some("14 5"),
+            Role::Theory => Some("7 5"),
+            Role::Bound => Some("11 4 3 4"),
+            Role::Guide | Role::Aside => Some("2 3"),
         }
     }
 
@@ -123,8 +126,7 @@ impl Curve {
     /// The entry, and lines below it for what is longer than [`LEGEND_LETTERS`].
     pub(super) fn legend_entries(&self) -> Vec<LegendEntry> {
         let mut lines = vec![String::new()];
-        // A number and its sign stay together.
-        let label = self.label.replace(" %", "\u{a0}%");
+        let label = unbreakable(&self.label);
         for word in label.split(' ') {
             let line = lines.last().map_or(0, |line| line.chars().count());
             match lines.last_mut() {
@@ -167,6 +169,23 @@ impl Curve {
             plots.push(band.with_color(self.shade()).with_opacity(0.2).into());
         }
     }
+}
+
+/// Numbers stay together with their signs and with what they are of: 95 %, m = 64, 1 ± 2 and 5, 50, 95.
+fn unbreakable(label: &str) -> String {
+    let mut joined = label.to_string();
+    for sign in ["=", "±"] {
+        joined = joined.replace(&format!(" {sign} "), &format!("\u{a0}{sign}\u{a0}"));
+    }
+    joined = joined.replace(" %", "\u{a0}%");
+    let mut out = String::with_capacity(joined.len());
+    for (at, letter) in joined.char_indices() {
+        let listed = letter == ' '
+            && joined[..at].strip_suffix(',').is_some_and(|left| left.ends_with(|c: char| c.is_ascii_digit()))
+            && joined[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+        out.push(if listed { '\u{a0}' } else { letter });
+    }
+    out
 }
 
 /// A line of a legend without a symbol.
