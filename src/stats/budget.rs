@@ -38,6 +38,7 @@ pub const BUDGET: &[(&str, f64)] = &[
     ("gradients: inputs of the second network", 1e-8),
     ("gradients: limit of the fluctuation", 1e-8),
     ("gradients: limit of the second network", 1e-8),
+    ("gradients: second limit from pairs", 1e-8),
     ("expected deviations", 1e-8),
 ];
 

@@ -180,7 +180,8 @@ fn grouped(run: &Verification, cells: &[Cell], figure: fn(&Cell) -> f64) -> Vec<
 /// rejected for it: this is no part of the false-alarm probability.)
 const EVIDENCE: f64 = 1e-3;
 
-/// Theory gives the leading power and that the next one is smaller by m^(−1/2); their constants are fitted. The claim is
+/// Theory gives the leading power, and that the next one is smaller by m^(−1/2): for values by W5, for gradients by P10, for directions and
+/// what is trained on them by expanding in D_T − d, whose third and fourth moments are O(1/m). Their constants are fitted. The claim is
 /// decided by the lack of fit (its p-value is the estimate) and needs a leading term that is clearly positive.
 fn rate_claim(
     id: &'static str,

@@ -15,7 +15,7 @@ use crate::theory::{Predictor, perturbations, perturbed_points};
 const BLOCK: usize = 128;
 
 /// How the trained gradient of a wide network scatters about its limit at one point, Σ of P10, in units of squared gradients
-/// per unit of flow time: D_T = (∇f_T − ∇f_0)/T has covariance Σ/(T√m) to leading order.
+/// per unit of flow time: D_T = (∇f_T − ∇f_0)/T has covariance (Σ + O(m^{−1/2}))/(T√m).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GradientFluctuation {
     /// tr Σ: the limit of T√m E‖D_T − (v + b)‖².
@@ -38,15 +38,17 @@ pub struct FluctuationLimit {
     pub mean: GradientFluctuation,
 }
 
-//= P10@8244ce6e
-/// Limit of the fluctuation of the trained gradient, P10: "T√m Cov D_T(x) → Σ(x) = ½ μ₃ p(x) E[Q w_⊥ w_⊥ᵀ]", Q the squared
-/// change of φ'(u(x)) during training, summed over the starts near the boundary and both signs of the readout.
+//= P10@d6bbf9f9
+/// Limit of the fluctuation of the trained gradient, P10: "T√m Cov D_T(x) = Σ(x) + O(m^{−1/2})" with Σ(x) = ½ μ₃ p(x) E[Q w_⊥ w_⊥ᵀ], Q the
+/// squared change of φ'(u(x)) during training, summed over the starts near the boundary and both signs of the readout. For gradients
+/// with the flow's own derivative at sliding neurons, which the exact flow gives.
 ///
 /// Inputs: training set, slope, points (one that equals a training point is treated as one), the law of the readouts; nothing is
 /// fitted. The expectation is over one Gaussian vector w̃_⊥ and has no closed form; it is the mean of `draws` samples from
 /// `streams`, with its standard error. Cost: 2N operations per draw and point, and products of (d+1)(N + M) per draw.
 ///
-/// Accuracy: `tests/gradients.rs` compares it with trained pairs of neurons within their sampling errors.
+/// Accuracy: `tests/gradients.rs` compares it with pairs of neurons that start at the boundary, and with whole networks, within
+/// their sampling errors.
 ///
 /// # Errors
 /// Points of another dimension; fewer than two draws.
@@ -224,18 +226,20 @@ pub struct LimitVariance {
     pub error: f64,
 }
 
-//= G12@8bdc708c
+//= G12@e77acec1
 /// Limit of the fluctuation that perturbations of a finite network f bring into the second network, G12:
 /// "m^{1/4}(G_{r̂}(z) − G(z)) → N(0, κ(z)/T)", κ(z) = Σ_n ⟨H_n, Σ(x_n) H_n⟩, H_n = ε P_n ∇_rΘ(r_n^∞, z)/(N‖d_n‖). Per test point.
-/// The error of g itself is only of order m^(−1/2), so m^{1/4}(g_{T'} − g_0 − T'·G)(z) has T'² times that variance.
+/// The error of g itself is only of order m^(−1/2), so m^{1/4}(g_{T'} − g_0 − T'·G)(z) has T'² times that variance. For an antisymmetric f
+/// (g has no fixed limit otherwise), with gradients as in [`gradient_fluctuation_limit`]; only the leading term, m^(−1/2).
 ///
 /// Inputs: the training set of f, the slope of both networks, how g's inputs are made, test points, the law of f's readouts, and
 /// `draws` samples from `streams` for Σ ([`gradient_fluctuation_limit`]). Cost: 2Nd operations per draw and test point.
 ///
-/// Accuracy: `tests/gradients.rs` compares it with networks of width 2¹⁶.
+/// Accuracy: `tests/gradients.rs` compares it with pairs of neurons that start at the boundary, and with networks of width 2¹⁶.
 ///
 /// # Errors
-/// Equal training points; a limit gradient of 0; another number of targets; what [`gradient_fluctuation_limit`] refuses.
+/// Equal training points; a test point that is one of g's limit inputs, where the kernel has a kink; a limit gradient of 0; another
+/// number of targets; what [`gradient_fluctuation_limit`] refuses.
 pub fn second_network_fluctuation_limit(
     train: &TrainingSet,
     slope: Slope,
@@ -258,6 +262,10 @@ pub fn second_network_fluctuation_limit(
     let limit = Predictor::identity(train, slope, 1.0)?.gradient(points)?;
     let moves = perturbations(&limit, rule.targets, rule.epsilon)?;
     let inputs = perturbed_points(points, &moves, rule.scenario)?;
+    if let Some(met) = test.iter().position(|z| inputs.iter().any(|input| input == z)) {
+        let expected = "none, as the kernel has a kink there";
+        return Err(Error::Scalar { name: "index of a test point that is an input of g", value: met as f64, expected });
+    }
     let scales: Vec<f64> = limit.column_iter().map(|d| rule.epsilon / (count as f64 * d.norm())).collect();
     // H_n for one test point, d × N.
     let pulls = |z: &[f64]| -> Result<Vec<f64>> {
@@ -361,6 +369,26 @@ mod tests {
             }
         }
         assert!(gradient_fluctuation_limit(&train, slope, &both, ReadoutLaw::Gaussian, 1, &streams).is_err());
+    }
+
+    #[test]
+    fn where_the_second_limit_has_a_kink_or_does_not_apply_is_refused() {
+        let x = Points::from_rows("x", 2, 2, vec![1.5, -0.5, 0.4, 2.0]).unwrap();
+        let limit_of = |points: &Points, test: &Points, targets: &[f64]| {
+            let train = TrainingSet::new(points.clone(), vec![-1.0, 1.0]).unwrap();
+            let rule = PerturbationRule { targets, epsilon: 0.5, scenario: crate::problem::Scenario::OnImage };
+            let streams = Streams::new(1, "refused");
+            second_network_fluctuation_limit(&train, Slope::RELU, rule, test, ReadoutLaw::Rademacher, 64, &streams)
+        };
+        assert!(limit_of(&x, &x, &[1.0, 1.0]).is_ok());
+        let train = TrainingSet::new(x.clone(), vec![-1.0, 1.0]).unwrap();
+        let gradients = Predictor::identity(&train, Slope::RELU, 1.0).unwrap().gradient(&x).unwrap();
+        let inputs = perturbations(&gradients, &[1.0, 1.0], 0.5).unwrap();
+        let inputs = perturbed_points(&x, &inputs, crate::problem::Scenario::OnImage).unwrap();
+        let error = limit_of(&x, &inputs, &[1.0, 1.0]).unwrap_err().to_string();
+        assert!(error.contains("kink"), "{error}");
+        let equal = x.select(&[0, 0]);
+        assert!(limit_of(&equal, &x, &[1.0, 1.0]).is_err() && limit_of(&x, &x, &[1.0]).is_err());
     }
 
     /// Sliding takes over from crossing without a jump, and a sample alone has the two speeds |S| and γ|S|.
