@@ -97,11 +97,11 @@ pub enum Error {
         listing: String,
     },
     /// A statement does not cover the networks asked for.
-    #[error("{what} does not cover {found} readouts; expected {expected}")]
+    #[error("{what} does not cover {found}; expected {expected}")]
     NotCovered {
         /// Which statement.
         what: &'static str,
-        /// The readouts asked for.
+        /// The readouts, or whatever else, asked for.
         found: &'static str,
         /// What it covers.
         expected: &'static str,

@@ -10,6 +10,10 @@ pub trait Loss: Sync {
     fn value(&self, margin: f64) -> f64;
     /// g(u) = −ℓ'(u). The paper's losses have g ≥ 0 (non-decreasing in the negative margin); the squared loss has not.
     fn force(&self, margin: f64) -> f64;
+    /// ℓ(u) and g(u), where both are wanted: they may share an exponential.
+    fn value_and_force(&self, margin: f64) -> (f64, f64) {
+        (self.value(margin), self.force(margin))
+    }
     /// sup |g| over all margins, if finite: 1 for identity and logistic loss.
     fn force_max(&self) -> Option<f64>;
     /// The name used in messages.
@@ -34,12 +38,21 @@ pub enum StandardLoss {
     Squared,
 }
 
+/// log(1 + e^{−u}) from e^{−|u|}: no overflow for u → −∞.
+fn logistic_value(margin: f64, tail: f64) -> f64 {
+    tail.ln_1p() + (-margin).max(0.0)
+}
+
+/// 1/(1 + e^u) from e^{−|u|}: no overflow, full relative accuracy.
+fn logistic_force(margin: f64, tail: f64) -> f64 {
+    if margin >= 0.0 { tail / (1.0 + tail) } else { 1.0 / (1.0 + tail) }
+}
+
 impl Loss for StandardLoss {
     fn value(&self, margin: f64) -> f64 {
         match self {
             StandardLoss::Identity => -margin,
-            // log(1 + e^{−u}) without overflow for u → −∞.
-            StandardLoss::Logistic => (-margin.abs()).exp().ln_1p() + (-margin).max(0.0),
+            StandardLoss::Logistic => logistic_value(margin, (-margin.abs()).exp()),
             StandardLoss::Exponential => (-margin).exp(),
             StandardLoss::Squared => 0.5 * (1.0 - margin).powi(2),
         }
@@ -48,13 +61,23 @@ impl Loss for StandardLoss {
     fn force(&self, margin: f64) -> f64 {
         match self {
             StandardLoss::Identity => 1.0,
-            StandardLoss::Logistic => {
-                // Both branches have the exponential of a negative number: no overflow, full relative accuracy.
-                let tail = (-margin.abs()).exp();
-                if margin >= 0.0 { tail / (1.0 + tail) } else { 1.0 / (1.0 + tail) }
-            }
+            StandardLoss::Logistic => logistic_force(margin, (-margin.abs()).exp()),
             StandardLoss::Exponential => (-margin).exp(),
             StandardLoss::Squared => 1.0 - margin,
+        }
+    }
+
+    fn value_and_force(&self, margin: f64) -> (f64, f64) {
+        match self {
+            StandardLoss::Logistic => {
+                let tail = (-margin.abs()).exp();
+                (logistic_value(margin, tail), logistic_force(margin, tail))
+            }
+            StandardLoss::Exponential => {
+                let value = (-margin).exp();
+                (value, value)
+            }
+            StandardLoss::Identity | StandardLoss::Squared => (self.value(margin), self.force(margin)),
         }
     }
 
@@ -107,6 +130,7 @@ mod tests {
                 let slope = (loss.value(margin + h) - loss.value(margin - h)) / (2.0 * h);
                 // Central differences err by h²/6·|ℓ'''| plus rounding ε|ℓ|/h: below 1e−8 for these margins.
                 assert!((slope + loss.force(margin)).abs() < 1e-8, "{} at {margin}", loss.name());
+                assert_eq!(loss.value_and_force(margin), (loss.value(margin), loss.force(margin)));
             }
         }
     }

@@ -125,7 +125,7 @@ impl Points {
         Err(Error::Shape {
             name: name.into(),
             found: format!("{} × {}", other.count(), other.input_dim()),
-            expected: format!("points with {} coordinates, as the training points", self.input_dim()),
+            expected: format!("points with {} coordinates, as those they go with", self.input_dim()),
         })
     }
 }
@@ -158,6 +158,17 @@ impl TrainingSet {
             return Err(Error::Label { name: "labels".into(), row, value: labels[row], expected });
         }
         Ok(TrainingSet { points, labels })
+    }
+
+    /// Whether the labels of equal points sum to zero at every point: a function that starts from zero then learns nothing.
+    #[must_use]
+    pub fn labels_cancel(&self) -> bool {
+        let mut order: Vec<usize> = (0..self.count()).collect();
+        // −0 and 0 are one coordinate.
+        let bits = |n: usize| self.points.point(n).iter().map(|x| (x + 0.0).to_bits());
+        order.sort_unstable_by(|a, b| bits(*a).cmp(bits(*b)));
+        let equal = order.chunk_by(|a, b| bits(*a).eq(bits(*b)));
+        equal.into_iter().all(|group| group.iter().map(|n| self.labels[*n]).sum::<f64>() == 0.0)
     }
 
     /// The points.
@@ -281,6 +292,17 @@ pub fn finite_positive(name: &'static str, value: f64) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_cancel_only_if_they_do_at_every_point() {
+        let set = |values: &[f64], labels: &[f64]| {
+            TrainingSet::new(Points::from_rows("x", labels.len(), 1, values.to_vec()).unwrap(), labels.to_vec())
+                .unwrap()
+        };
+        assert!(set(&[0.0, 2.0, -0.0, 2.0], &[1.0, 1.0, -1.0, -1.0]).labels_cancel());
+        assert!(!set(&[0.0, 2.0, 0.0, 3.0], &[1.0, 1.0, -1.0, -1.0]).labels_cancel());
+        assert!(!set(&[0.0, 0.0, 0.0], &[1.0, 1.0, -1.0]).labels_cancel());
+    }
 
     #[test]
     fn points_are_rejected_with_position_and_value() {

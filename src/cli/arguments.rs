@@ -40,8 +40,8 @@ impl Common {
         Ok(())
     }
 
-    /// An error unless the JSON document and these array files can be written, each to a place of its own.
-    pub fn check_outputs(&self, arrays: &[&PathBuf]) -> anyhow::Result<()> {
+    /// An error unless the JSON document and these array files can be written, each to a place of its own where no input lies.
+    pub fn check_outputs(&self, arrays: &[&PathBuf], inputs: &[&PathBuf]) -> anyhow::Result<()> {
         for path in arrays {
             data::check_output(path)?;
         }
@@ -53,6 +53,10 @@ impl Common {
         for (index, path) in all.iter().enumerate() {
             if all[..index].contains(path) {
                 bail!("{}: named for two results; expected a file for each", path.display());
+            }
+            let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
+            if inputs.iter().any(|input| place(input) == place(path)) {
+                bail!("{}: read and to be written; expected another place for the result", path.display());
             }
         }
         Ok(())
@@ -99,8 +103,16 @@ const COUNT_LIMIT: usize = 1_000_000_000_000;
 pub fn parse_count(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(value) if value <= COUNT_LIMIT => Ok(value),
-        _ => Err(format!("expected a whole number from 0 to {COUNT_LIMIT}")),
+        _ => Err(format!("expected a whole number, not negative and at most {COUNT_LIMIT}")),
     }
+}
+
+/// Numbers that a descent keeps per step: rates, losses (of each group under way too), and what its schedule is made of.
+const HISTORY: usize = 16;
+
+/// An error unless there is memory for what a descent of so many steps keeps of each.
+pub fn require_history(steps: usize) -> anyhow::Result<()> {
+    require_memory("history of the descent", &[steps, HISTORY])
 }
 
 /// An error unless the system grants memory for this many double-precision numbers; asking first lets a mistyped size end
@@ -251,7 +263,20 @@ pub struct UserData {
     pub test: PathBuf,
 }
 
+/// An error unless a table's path ends in .csv and can be written.
+pub fn check_table(path: &Path) -> anyhow::Result<()> {
+    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        bail!("{}: a table is written as text; expected a path that ends in .csv", path.display());
+    }
+    Ok(data::check_writable(path)?)
+}
+
 impl UserData {
+    /// The three files.
+    pub fn paths(&self) -> [&PathBuf; 3] {
+        [&self.train, &self.labels, &self.test]
+    }
+
     /// Reads and checks all three.
     pub fn read(&self) -> anyhow::Result<(TrainingSet, Points)> {
         let points = data::read_points(&self.train)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{ArgGroup, Args};
-use perturbation_learning::data::{DataSet, check_writable, write_text};
+use perturbation_learning::data::{DataSet, write_text};
 use perturbation_learning::experiment::certify::{Certifier, Method, Setting};
 use perturbation_learning::problem::Slope;
 use perturbation_learning::random::{Streams, random_signs};
@@ -12,7 +12,7 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use perturbation_learning::theory::bound::PairCertificate;
 use serde::Serialize;
 
-use super::arguments::{Common, Random, ScenarioName, parse_count, parse_positive, parse_slope};
+use super::arguments::{Common, Random, ScenarioName, check_table, parse_count, parse_positive, parse_slope};
 use super::learn::ExperimentData;
 use super::{Verdict, say};
 
@@ -148,9 +148,12 @@ struct CertifyResult {
 /// Computes and writes the certificate.
 pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    arguments.common.check_outputs(&[])?;
+    arguments.common.check_outputs(&[], &arguments.data.paths())?;
     if let Some(path) = &arguments.out {
-        check_writable(path)?;
+        check_table(path)?;
+        if arguments.data.paths().contains(&path) {
+            bail!("{}: read and to be written; expected another place for the result", path.display());
+        }
         if arguments.common.json.as_ref() == Some(path) {
             bail!("{}: named for two results; expected a file for each", path.display());
         }

@@ -60,7 +60,7 @@ const DESCRIPTION: &str = "The case of the largest observed/bound that a hunt co
 
 /// Hunts, prints the worst case, writes the document.
 pub fn run(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
-    arguments.common.check_outputs(&[])?;
+    arguments.common.check_outputs(&[], &[])?;
     let Some(id) = &arguments.bound else {
         return list(arguments);
     };
@@ -76,7 +76,7 @@ pub fn run(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
     let violated = outcome.violated;
     if !arguments.common.json_on_stdout() {
         say(format_args!("{id}: {} ({})", entry.about(), words(entry.kind())))?;
-        say(report(&outcome, &run))?;
+        say(report(&outcome, arguments.random.seed, run.seconds))?;
     }
     arguments.common.write(&Document {
         description: DESCRIPTION,
@@ -109,10 +109,10 @@ fn words(kind: Kind) -> &'static str {
     }
 }
 
-fn report(outcome: &Outcome, run: &RunRecord) -> String {
+fn report(outcome: &Outcome, seed: u64, seconds: f64) -> String {
     let mut text = format!(
         "{} evaluations ({} failed), {} confirmations, {:.1} s, seed {}\n",
-        outcome.evaluations, outcome.failed, outcome.confirmations, run.seconds, run.seed
+        outcome.evaluations, outcome.failed, outcome.confirmations, seconds, seed
     );
     match &outcome.best {
         None => text.push_str("the statement said nothing in any case tried\n"),

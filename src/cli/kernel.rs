@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use perturbation_learning::data::{self, ArrayFiles};
 use perturbation_learning::problem::Slope;
+use perturbation_learning::report::RunRecord;
 use perturbation_learning::theory::{Kernel, cross_gram, gram};
 use serde::Serialize;
 
@@ -53,12 +54,16 @@ struct KernelResult {
     columns: usize,
     slope: f64,
     kind: &'static str,
+    /// Of the matrix alone.
     seconds: f64,
+    run: RunRecord,
 }
 
 /// Computes and writes the matrix.
 pub fn run(arguments: &KernelArguments) -> anyhow::Result<Verdict> {
-    arguments.common.check_outputs(&[&arguments.out])?;
+    let start = std::time::Instant::now();
+    let read: Vec<&PathBuf> = [Some(&arguments.x), arguments.z.as_ref()].into_iter().flatten().collect();
+    arguments.common.check_outputs(&[&arguments.out], &read)?;
     let x = data::read_points(&arguments.x)?;
     let (kernel, kind) = match arguments.kind {
         KernelName::Ntk => (Kernel::Ntk, "ntk"),
@@ -66,7 +71,7 @@ pub fn run(arguments: &KernelArguments) -> anyhow::Result<Verdict> {
         KernelName::DerivativeDual => (Kernel::DerivativeDual, "derivative-dual"),
         KernelName::ValueDual => (Kernel::ValueDual, "value-dual"),
     };
-    let start = std::time::Instant::now();
+    let before = std::time::Instant::now();
     let matrix = match &arguments.z {
         None => {
             require_memory("kernel matrix", &[x.count(), x.count()])?;
@@ -79,11 +84,12 @@ pub fn run(arguments: &KernelArguments) -> anyhow::Result<Verdict> {
             cross_gram(kernel, arguments.slope, &x, &z)
         }
     };
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = before.elapsed().as_secs_f64();
     let mut files = ArrayFiles::default();
     files.matrix(&arguments.out, &matrix)?;
     let (rows, columns) = matrix.shape();
-    arguments.common.write(&KernelResult { rows, columns, slope: arguments.slope.value(), kind, seconds })?;
+    let run = RunRecord::new(None, start.elapsed().as_secs_f64());
+    arguments.common.write(&KernelResult { rows, columns, slope: arguments.slope.value(), kind, seconds, run })?;
     files.commit()?;
     Ok(Verdict::Held)
 }

@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use super::arguments::{
     Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count, parse_finite,
-    parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_memory,
+    parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history,
+    require_memory,
 };
 use super::{Verdict, say};
 
@@ -114,6 +115,11 @@ pub struct ExperimentData {
 }
 
 impl ExperimentData {
+    /// The files that are read, if the data are the user's.
+    pub fn paths(&self) -> Vec<&PathBuf> {
+        [&self.train, &self.labels, &self.test].into_iter().flatten().collect()
+    }
+
     /// Reads and checks the data, with the labels of the test points if a file of them is given.
     pub fn load(&self, test_labels: Option<&PathBuf>, seed: u64) -> anyhow::Result<DataSet> {
         let (Some(train), Some(labels), Some(test)) = (&self.train, &self.labels, &self.test) else {
@@ -231,7 +237,8 @@ struct LearnResult {
 /// Runs the experiment and prints it.
 pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    arguments.common.check_outputs(&[])?;
+    let read = arguments.data.paths().into_iter().chain(&arguments.test_labels);
+    arguments.common.check_outputs(&[], &read.collect::<Vec<_>>())?;
     let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.random.seed)?;
     if arguments.descent {
         require_descent_memory(arguments.width, &data.train, arguments.loss, arguments.precision)?;
@@ -284,7 +291,7 @@ impl LearnArguments {
         let schedule = |rate: Option<f64>, steps: Option<usize>| {
             let learning_rate = rate.expect("clap requires the learning rates");
             let steps = steps.expect("clap requires the steps");
-            require_memory("history of the descent", &[steps])?;
+            require_history(steps)?;
             anyhow::Ok(Schedule { learning_rate, steps })
         };
         Ok(Training::Descent {

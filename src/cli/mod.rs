@@ -24,7 +24,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 /// networks of growing width on clean data, trains others only on their adversarial perturbations with random labels,
 /// and compares both with the closed-form infinite-width predictions, with a verdict per claim.
 ///
-/// Exit status: 0 if all is well (for verify: every claim held), 1 if a claim was rejected or a bound violated, 2 for
+/// Exit status: 0 if all is well (for verify: no claim was rejected), 1 if a claim was rejected or a bound violated, 2 for
 /// unusable input.
 #[derive(Debug, Parser)]
 #[command(name = "pertlearn", version, max_term_width = 110)]

@@ -165,6 +165,10 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
     arguments.check()?;
     let images = arguments.images()?;
     let request = arguments.request(&images);
+    if !request.figures.is_empty() {
+        // Before anything is written.
+        Plan::new(&request)?;
+    }
     std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
     let mut records = Vec::new();
     if !request.figures.is_empty() {
@@ -172,6 +176,7 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
     }
     if let Some(shard) = arguments.shard {
         arguments.say(format_args!("shard {}/{}: {} runs", shard.index, shard.count, records.len()))?;
+        summary::write_shard(arguments, &request, &records, start.elapsed().as_secs_f64())?;
         return Ok(Verdict::Held);
     }
     let mut drawn = Vec::new();
@@ -200,7 +205,7 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
 
 impl PaperArguments {
     fn check(&self) -> anyhow::Result<()> {
-        self.common.check_outputs(&[])?;
+        self.common.check_outputs(&[], &[])?;
         check_writable_directory(&self.out)?;
         let runs_only = self.shard.is_some() || self.only_grid || !self.panel.is_empty();
         if runs_only && self.figures().is_empty() {
@@ -383,6 +388,10 @@ pub struct MergeArguments {
 
 /// Joins the files.
 pub fn run_merge(arguments: &MergeArguments) -> anyhow::Result<Verdict> {
+    let place = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    if arguments.files.iter().any(|file| place(file) == place(&arguments.out)) {
+        bail!("{}: read and to be written; expected another place for the result", arguments.out.display());
+    }
     data::check_writable(&arguments.out)?;
     let merged = merge(&arguments.files, &arguments.out)?;
     let failed = merged.records.iter().filter(|record| record.failure.is_some()).count();

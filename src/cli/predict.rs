@@ -6,6 +6,7 @@ use clap::Args;
 use perturbation_learning::data::ArrayFiles;
 use perturbation_learning::loss::{Loss, StandardLoss};
 use perturbation_learning::problem::{Horizon, Slope};
+use perturbation_learning::report::RunRecord;
 use perturbation_learning::theory::Predictor;
 use serde::Serialize;
 
@@ -51,11 +52,13 @@ struct PredictResult {
     /// null stands for infinite time.
     time: Option<f64>,
     positive_share: f64,
+    run: RunRecord,
 }
 
 /// Computes and writes the predictions.
 pub fn run(arguments: &PredictArguments) -> anyhow::Result<Verdict> {
-    arguments.common.check_outputs(&[&arguments.out])?;
+    let start = std::time::Instant::now();
+    arguments.common.check_outputs(&[&arguments.out], &arguments.data.paths())?;
     let (train, test) = arguments.data.read()?;
     let loss = StandardLoss::from(arguments.loss);
     let predictor = Predictor::train(&train, arguments.slope, arguments.time, loss, None)?;
@@ -73,6 +76,7 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<Verdict> {
             Horizon::Infinite => None,
         },
         positive_share: values.iter().filter(|v| **v >= 0.0).count() as f64 / values.len() as f64,
+        run: RunRecord::new(None, start.elapsed().as_secs_f64()),
     })?;
     files.commit()?;
     Ok(Verdict::Held)

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use perturbation_learning::data;
 use perturbation_learning::experiment::hunt::{Effort, Hunt, Stop, registry};
 use perturbation_learning::experiment::tightness::{Row, Standard, write_csv};
 use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
-use super::arguments::{Common, Random, parse_count};
+use super::arguments::{Common, Random, check_table, parse_count};
 use super::{Verdict, say};
 
 /// Report how tight the proved bounds are.
@@ -43,9 +42,9 @@ struct Document {
 /// Measures, hunts, prints the table, writes the files.
 pub fn run(arguments: &TightnessArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    arguments.common.check_outputs(&[])?;
+    arguments.common.check_outputs(&[], &[])?;
     if let Some(path) = &arguments.out {
-        data::check_writable(path)?;
+        check_table(path)?;
     }
     let (seed, quick) = (arguments.random.seed, arguments.quick);
     let mut rows = Standard { seed, quick }.rows()?;

@@ -12,12 +12,13 @@ use perturbation_learning::network::{
 };
 use perturbation_learning::problem::{Points, Slope, TrainingSet};
 use perturbation_learning::random::Streams;
+use perturbation_learning::report::RunRecord;
 use serde::Serialize;
 
 use super::Verdict;
 use super::arguments::{
     Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, parse_count, parse_nonnegative,
-    parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_memory,
+    parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history, require_memory,
 };
 
 /// Train one network of finite width and evaluate it at test points.
@@ -119,6 +120,7 @@ struct TrainResult {
     last_loss: Option<f64>,
     /// Descent only: learning rate of the last step.
     last_learning_rate: Option<f64>,
+    run: Option<RunRecord>,
 }
 
 /// Everything a training method yields for the files.
@@ -132,6 +134,7 @@ struct Trained {
 
 /// Trains and writes the files.
 pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
+    let start = std::time::Instant::now();
     let loss = StandardLoss::from(arguments.loss);
     if arguments.flow && loss != StandardLoss::Identity {
         bail!("--flow integrates the identity loss exactly; use --descent for other losses");
@@ -155,7 +158,8 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
     if let (Some(directory), Some(weights)) = (&arguments.weights_out, &trained.weights) {
         add_weights(&mut files, directory, weights)?;
     }
-    arguments.common.write(&trained.result)?;
+    let run = Some(RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64()));
+    arguments.common.write(&TrainResult { run, ..trained.result })?;
     files.commit()?;
     Ok(Verdict::Held)
 }
@@ -185,7 +189,9 @@ fn read_per_neuron(path: &Path, name: &str, width: usize) -> anyhow::Result<Vec<
 impl TrainArguments {
     fn check_outputs(&self) -> anyhow::Result<()> {
         let arrays = [Some(&self.out), self.initial_out.as_ref(), self.gradient_out.as_ref()];
-        self.common.check_outputs(&arrays.into_iter().flatten().collect::<Vec<_>>())?;
+        let given = [&self.hidden, &self.bias, &self.readout_weights];
+        let inputs = self.data.paths().into_iter().chain(given.into_iter().flatten());
+        self.common.check_outputs(&arrays.into_iter().flatten().collect::<Vec<_>>(), &inputs.collect::<Vec<_>>())?;
         if let Some(directory) = &self.weights_out {
             data::check_writable_directory(directory)?;
         }
@@ -250,6 +256,7 @@ impl TrainArguments {
             undecided: None,
             first_loss: None,
             last_loss: None,
+            run: None,
             last_learning_rate: None,
         }
     }
@@ -289,7 +296,7 @@ impl TrainArguments {
     ) -> anyhow::Result<Trained> {
         let learning_rate = self.learning_rate.expect("clap requires a learning rate with --descent");
         let steps = self.steps.expect("clap requires steps with --descent");
-        require_memory("history of the descent", &[steps])?;
+        require_history(steps)?;
         let descent = Descent::new(learning_rate, steps)?
             .with_momentum(self.momentum)?
             .with_plateau(self.plateau)

@@ -67,6 +67,7 @@ struct Document {
     settings: Settings,
     data_sets: Vec<DataReport>,
     all_held: bool,
+    none_rejected: bool,
     run: RunRecord,
 }
 
@@ -88,7 +89,7 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
     let run = arguments.verification();
     run.check()?;
-    arguments.common.check_outputs(&[])?;
+    arguments.common.check_outputs(&[], &[])?;
     check_writable_directory(&arguments.out)?;
     let settings = arguments.settings()?;
     let quiet = arguments.common.json_on_stdout();
@@ -103,6 +104,7 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
         reports.push(report);
     }
     bar.finish_and_clear();
+    let all_held = reports.iter().flat_map(|r| &r.claims).all(|c| c.verdict == verify::Verdict::Held);
     let rejected = reports.iter().flat_map(|r| &r.claims).any(|c| c.verdict == verify::Verdict::Rejected);
     let document = Document {
         description: DESCRIPTION,
@@ -115,7 +117,8 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
             quick: arguments.quick,
         },
         data_sets: reports,
-        all_held: !rejected,
+        all_held,
+        none_rejected: !rejected,
         run: RunRecord::new(run.seed, start.elapsed().as_secs_f64()),
     };
     std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;

@@ -36,12 +36,20 @@ impl Experiment {
     /// points; a vanishing gradient of the limit; parameters outside their domains.
     pub fn expected_deviations(&self, data: &DataSet) -> Result<ExpectedDeviations> {
         let Training::Flow { time, time_perturbed } = self.training else {
-            let expected = "flow, of which theory tells the deviations".into();
-            return Err(Error::Unknown { name: "training", value: "descent".into(), expected });
+            let expected = "the exact flow, of which theory tells the deviations";
+            return Err(Error::NotCovered {
+                what: "what is expected of finite networks",
+                found: "training by descent",
+                expected,
+            });
         };
         if self.initialisation != Initialisation::Antisymmetric {
-            let expected = "antisymmetric, of which theory tells the deviations".into();
-            return Err(Error::Unknown { name: "initialisation", value: "standard".into(), expected });
+            let expected = "the antisymmetric one, of which theory tells the deviations";
+            return Err(Error::NotCovered {
+                what: "what is expected of finite networks",
+                found: "standard initialisation",
+                expected,
+            });
         }
         let (train, test) = (&data.train, &data.test);
         let targets = random_signs(&Streams::new(self.seed, "targets"), train.count());

@@ -177,9 +177,16 @@ impl Experiment {
     /// Runs the experiment on a data set.
     ///
     /// # Errors
-    /// Parameters outside their domains; a vanishing gradient at a training point; divergence of the descent.
+    /// Parameters outside their domains; labels of equal points that cancel everywhere; a vanishing gradient at a training point;
+    /// divergence of the descent.
     pub fn run(&self, data: &DataSet) -> Result<Run> {
         finite_positive("epsilon", self.epsilon)?;
+        // Both see the labels alone at the start; with another loss networks that do not start from zero learn to be zero.
+        let by_labels = self.loss() == StandardLoss::Identity || self.initialisation == Initialisation::Antisymmetric;
+        if by_labels && data.train.labels_cancel() {
+            let reason = "the labels of equal points cancel everywhere: nothing is learned".into();
+            return Err(Error::Numerical { routine: "learning", reason });
+        }
         let clean = self.train_clean(&data.train, &data.test)?;
         let targets = random_signs(&Streams::new(self.seed, "targets"), data.train.count());
 
@@ -190,7 +197,18 @@ impl Experiment {
         let start = (self.initialisation == Initialisation::Standard).then_some(&clean.initial_gradients);
         let (weighted_sums, boundary_terms) = clean.limit.gradient_parts(data.train.points())?;
         let limit_gradients = &weighted_sums + boundary_terms;
-        let cosine_limit_gradient = mean_absolute_cosine(&perturbations, &limit_gradients);
+        // After no time at all the change is 0; its direction is that of the first moment.
+        let directions = if by_labels && clean.comparison.flow_time == 0.0 {
+            let first = Predictor::identity(&data.train, self.slope, 1.0)?.gradient_parts(data.train.points())?;
+            Some((&first.0 + first.1, first.0))
+        } else {
+            None
+        };
+        let cosines = |own: &DMatrix<f64>, first: Option<&DMatrix<f64>>| {
+            mean_absolute_cosine(&perturbations, first.unwrap_or(own))
+        };
+        let cosine_limit_gradient = cosines(&limit_gradients, directions.as_ref().map(|(gradients, _)| gradients));
+        let cosine_weighted_sum = cosines(&weighted_sums, directions.as_ref().map(|(_, sums)| sums));
         let points = data.train.points();
         let limit_set =
             limit_training_set_along(limit_gradients, points, &targets, self.epsilon, self.scenario, start)?;
@@ -204,7 +222,7 @@ impl Experiment {
             agreement: agreement(&clean.comparison.trained, &g.trained),
             agreement_limit: agreement(&clean.comparison.limit_values(), &g.limit_values()),
             agreement_limit_signal: agreement(&clean.comparison.limit_change, &g.limit_change),
-            cosine_weighted_sum: mean_absolute_cosine(&perturbations, &weighted_sums),
+            cosine_weighted_sum,
             cosine_limit_gradient,
             deviation_f: root_mean_square(&clean.comparison.deviations()),
             deviation_g: root_mean_square(&g.deviations()),

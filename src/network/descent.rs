@@ -233,7 +233,8 @@ fn impulse_responses(rates: &[f64], momentum: f64) -> Vec<f64> {
 //= K5@5687c941
 /// How far a constant unit gradient carries a weight.
 fn flow_time(rates: &[f64], momentum: f64) -> f64 {
-    impulse_responses(rates, momentum).iter().sum()
+    // An empty sum is −0.
+    impulse_responses(rates, momentum).iter().sum::<f64>() + 0.0
 }
 
 #[cfg(test)]

@@ -53,16 +53,18 @@ pub(super) trait Lookup: Sized {
 macro_rules! kernels {
     ($type:ident, $module:ident, $lanes:expr) => {
         mod $module {
+            use std::ops::Range;
+
             use super::{BITS, ENTRIES, Sums, TABLES, WORD, words};
 
             type R = $type;
 
-            /// Rows that are summed at a time: two cache lines.
-            pub const LANES: usize = $lanes;
+            /// Rows that are summed at a time: two cache lines, and for the last ones a half or a quarter of it if that is enough.
+            const LANES: usize = $lanes;
 
             #[derive(Clone, Copy)]
             #[repr(align(64))]
-            struct Lanes([R; LANES]);
+            struct Lanes<const L: usize>([R; L]);
 
             #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
             pub fn sides(preactivations: &[R], stride: usize, count: usize) -> Vec<u32> {
@@ -89,11 +91,30 @@ macro_rules! kernels {
 
             #[inline(always)]
             pub fn add(task: &Sums<'_, R>, sums: &mut [R]) {
+                let full = task.stride / LANES * LANES;
+                let rest = task.stride - full;
+                strips::<LANES>(task, 0..full, sums);
+                // Of 101 rows in single precision the last five take a quarter of a strip, not a whole one.
+                if rest > LANES / 2 {
+                    strips::<LANES>(task, full..task.stride, sums);
+                } else if rest > LANES / 4 {
+                    strips::<{ LANES / 2 }>(task, full..task.stride, sums);
+                } else {
+                    strips::<{ LANES / 4 }>(task, full..task.stride, sums);
+                }
+            }
+
+            /// The sums in some rows, L at a time.
+            #[inline(always)]
+            fn strips<const L: usize>(task: &Sums<'_, R>, rows: Range<usize>, sums: &mut [R]) {
+                if rows.is_empty() {
+                    return;
+                }
                 let words = words(task.factors.len());
-                let mut tables = vec![[Lanes([0.0; LANES]); ENTRIES]; TABLES];
-                let mut found = vec![Lanes([0.0; LANES]); task.scales.len()];
-                for first in (0..task.stride).step_by(LANES) {
-                    found.fill(Lanes([0.0; LANES]));
+                let mut tables = vec![[Lanes([0.0; L]); ENTRIES]; TABLES];
+                let mut found = vec![Lanes([0.0; L]); task.scales.len()];
+                for first in rows.clone().step_by(L) {
+                    found.fill(Lanes([0.0; L]));
                     for word in 0..words {
                         let needed = (task.factors.len() - word * WORD).div_ceil(BITS).min(TABLES);
                         let tables = &mut tables[..needed];
@@ -104,7 +125,7 @@ macro_rules! kernels {
                             let (mut sum, mut sides) = (found.0, *sides);
                             for table in &*tables {
                                 let picked = &table[sides as usize % ENTRIES].0;
-                                for r in 0..LANES {
+                                for r in 0..L {
                                     sum[r] += picked[r];
                                 }
                                 sides >>= BITS;
@@ -112,7 +133,7 @@ macro_rules! kernels {
                             found.0 = sum;
                         }
                     }
-                    let rows = LANES.min(task.stride - first);
+                    let rows = L.min(rows.end - first);
                     for ((sums, found), scale) in sums.chunks_exact_mut(task.stride).zip(&found).zip(task.scales) {
                         sums[first..][..rows].iter_mut().zip(&found.0).for_each(|(sum, value)| *sum += scale * value);
                     }
@@ -121,18 +142,23 @@ macro_rules! kernels {
 
             /// The sums of the columns from `sample` on that sides can pick, in the rows from `first` on.
             #[inline(always)]
-            fn tabulate(task: &Sums<'_, R>, first: usize, sample: usize, table: &mut [Lanes; ENTRIES]) {
-                let mut below = [0.0; LANES];
-                let mut more = [[0.0; LANES]; BITS];
+            fn tabulate<const L: usize>(
+                task: &Sums<'_, R>,
+                first: usize,
+                sample: usize,
+                table: &mut [Lanes<L>; ENTRIES],
+            ) {
+                let mut below = [0.0; L];
+                let mut more = [[0.0; L]; BITS];
                 for ((more, factor), n) in more.iter_mut().zip(task.factors.iter().skip(sample)).zip(sample..) {
                     let from = &task.columns[n * task.stride + first..];
                     // Lanes beyond the column's end hold the next column's rows; nobody reads them.
                     let column = from.first_chunk().copied().unwrap_or_else(|| {
-                        let mut rest = [0.0; LANES];
+                        let mut rest = [0.0; L];
                         rest[..from.len()].copy_from_slice(from);
                         rest
                     });
-                    for r in 0..LANES {
+                    for r in 0..L {
                         let value = factor * column[r];
                         below[r] += task.slope * value;
                         more[r] = (1.0 - task.slope) * value;
@@ -142,7 +168,7 @@ macro_rules! kernels {
                 for (bit, more) in more.iter().enumerate() {
                     let (without, with) = table.split_at_mut(1 << bit);
                     for (without, with) in without.iter().zip(with) {
-                        for r in 0..LANES {
+                        for r in 0..L {
                             with.0[r] = without.0[r] + more[r];
                         }
                     }
@@ -177,9 +203,15 @@ mod tests {
                 let wave =
                     |len: usize, pace: f64| (0..len).map(|i| (pace * (i * i) as f64).sin() as R).collect::<Vec<R>>();
                 // Whole and broken words, tables and strips, one column, one row, and columns of which only the first count.
-                for (stride, count, neurons, slope) in
-                    [(64, 64, 3, 0.0), (37, 70, 5, 0.3), (1, 33, 2, 0.1), (101, 1, 4, 0.3), (5, 125, 70, 0.0)]
-                {
+                for (stride, count, neurons, slope) in [
+                    (64, 64, 3, 0.0),
+                    (37, 70, 5, 0.3),
+                    (1, 33, 2, 0.1),
+                    (101, 1, 4, 0.3),
+                    (5, 125, 70, 0.0),
+                    (45, 40, 2, 0.2),
+                    (57, 34, 3, 0.0),
+                ] {
                     let (columns, factors, scales) =
                         (&wave(stride * count, 0.7), &wave(count, 1.1), &wave(neurons, 0.4));
                     let mut u = wave((count + 3) * neurons, 0.9);

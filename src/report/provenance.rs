@@ -9,8 +9,8 @@ pub struct RunRecord {
     pub version: &'static str,
     /// Arguments as given, without the program's name.
     pub arguments: Vec<String>,
-    /// Seed of all random streams.
-    pub seed: u64,
+    /// Seed of all random streams; null where nothing is random.
+    pub seed: Option<u64>,
     /// Generator of all random numbers.
     pub generator: &'static str,
     /// Worker threads; results do not depend on them.
@@ -26,11 +26,11 @@ pub struct RunRecord {
 impl RunRecord {
     /// Describes the present process.
     #[must_use]
-    pub fn new(seed: u64, seconds: f64) -> Self {
+    pub fn new(seed: impl Into<Option<u64>>, seconds: f64) -> Self {
         RunRecord {
             version: env!("CARGO_PKG_VERSION"),
             arguments: std::env::args().skip(1).collect(),
-            seed,
+            seed: seed.into(),
             generator: "ChaCha8, one stream per purpose and neuron",
             threads: rayon::current_num_threads(),
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),

@@ -430,6 +430,50 @@ fn image_directories_that_are_damaged() {
     }
 }
 
+/// What is read is never written over, by whatever name it goes, and tables are text.
+#[test]
+fn inputs_are_not_written_over() {
+    let place = Place::with_data();
+    let learn = format!("learn {USER} --scenario a --epsilon 1 --width 8 {FLOW}");
+    let certify = format!("certify {USER} {CERTIFY} --width 8");
+    for (words, input) in [
+        ("kernel --x x.npy --out x.npy".to_string(), "x.npy"),
+        ("kernel --x x.npy --z z.npy --out ./z.npy".into(), "./z.npy"),
+        (format!("predict {USER} --time 1 --out y.npy"), "y.npy"),
+        (format!("train {USER} --width 8 --flow --time 1 --out z.npy"), "z.npy"),
+        (format!("train {USER} --width 8 --flow --time 1 --out new.npy --json x.npy"), "x.npy"),
+        (format!("{learn} --json x.npy"), "x.npy"),
+        (format!("{learn} --test-labels yz.npy --json yz.npy"), "yz.npy"),
+        (format!("{certify} --json z.npy"), "z.npy"),
+    ] {
+        refuse(&place, &words, &[&format!("{input}: read and to be written")]);
+    }
+    refuse(
+        &place,
+        &format!("{certify} --out new.npy"),
+        &["new.npy: a table is written as text; expected a path that ends in .csv"],
+    );
+    refuse(&place, "tightness --quick --out new", &["new: a table is written as text"]);
+    std::fs::write(place.path("runs-1-of-1.jsonl"), "").unwrap();
+    refuse(&place, "merge runs-1-of-1.jsonl --out runs-1-of-1.jsonl", &["runs-1-of-1.jsonl: read and to be written"]);
+}
+
+#[test]
+fn what_leaves_nothing_to_learn_or_to_draw() {
+    let place = Place::with_data();
+    place.vector("both.npy", &[1.0, -1.0, 1.0, -1.0]);
+    write_matrix(&place.path("twice.npy"), &DMatrix::from_fn(4, 3, |n, j| (n / 2 + j) as f64)).unwrap();
+    for method in [FLOW, "--descent --learning-rate 0.1 --learning-rate-perturbed 0.1 --steps 2 --steps-perturbed 2"] {
+        let words = format!(
+            "learn --train twice.npy --labels both.npy --test z.npy --scenario a --epsilon 1 --width 8 {method}"
+        );
+        refuse(&place, &words, &["the labels of equal points cancel everywhere: nothing is learned"]);
+    }
+    refuse(&place, "paper offset --panel steps-g --out new", &["panels that --panel names is empty"]);
+    let train = format!("train {USER} --width 8 --descent --learning-rate 0.1 --steps 1000000000000 --out new.npy");
+    refuse(&place, &train, &["history of the descent"]);
+}
+
 /// Where results cannot go is found before anything is read or computed: the training points named here do not exist.
 #[test]
 fn places_where_results_cannot_go() {

@@ -115,7 +115,25 @@ fn learn_says_what_theory_expects_of_its_width() {
     assert!(table.contains("expected at this width"), "{table}");
     assert!(place.json(&format!("{words} --width 100"))["expected_deviation_g"].is_null());
     let refused = text(&place.run(&format!("{words} --width 100 --expect")).stderr);
-    assert!(refused.contains("initialisation is 'standard'; expected one of antisymmetric"), "{refused}");
+    assert!(refused.contains("does not cover standard initialisation; expected the antisymmetric one"), "{refused}");
+}
+
+/// After no time the function has not moved, but the direction in which it is about to is known.
+#[test]
+fn at_time_zero_cosines_are_those_of_the_first_moment() {
+    let place = Place::empty();
+    let words = "learn --data gauss --input-dim 4 --train-count 9 --scenario a --epsilon 1 --width 64 --time-perturbed 1 --flow";
+    let cosines = |time: &str| {
+        let json = place.json(&format!("{words} --time {time}"));
+        ["cosine_limit_gradient", "cosine_weighted_sum"].map(|key| json[key].as_f64().unwrap())
+    };
+    let (none, little) = (cosines("0"), cosines("1e-9"));
+    assert!(none.iter().zip(little).all(|(a, b)| *a > 0.0 && (a - b).abs() < 1e-6), "{none:?} {little:?}");
+    let zero = place.json(&words.replace(
+        "--time-perturbed 1 --flow",
+        "--descent --learning-rate 1 --learning-rate-perturbed 1 --steps 0 --steps-perturbed 0",
+    ));
+    assert!(zero["time"].as_f64().unwrap().is_sign_positive() && zero["time_perturbed"] == 0.0);
 }
 
 #[test]
@@ -164,7 +182,9 @@ fn verify_is_the_default_and_writes_its_document() {
     place.succeed(&format!("{TINY} --threads 3 --out default"));
     let read = |name: &str| serde_json::from_slice::<Value>(&place.bytes(name)).unwrap();
     let (named, default) = (read("named/verify.json"), read("default/verify.json"));
-    assert_eq!(named["all_held"], true);
+    assert_eq!(named["none_rejected"], true);
+    let verdicts = named["data_sets"].as_array().unwrap().iter().flat_map(|set| set["claims"].as_array().unwrap());
+    assert_eq!(named["all_held"], verdicts.map(|claim| &claim["verdict"]).all(|verdict| verdict == "held"));
     assert_eq!(named["settings"]["widths"], serde_json::json!([16, 64, 256]));
     assert_eq!(without_run(named), without_run(default));
     assert_eq!(std::fs::read_dir(place.path("named")).unwrap().count(), 1, "nothing but verify.json");

@@ -102,7 +102,7 @@ fn full_image_sets_are_read_from_a_directory() {
 fn unusable_requests_are_refused_before_anything_is_run() {
     let place = Place::empty();
     let cases = [
-        ("paper mnist-a --panel count", "list of panels is empty"),
+        ("paper mnist-a --panel count", "panels that --panel names is empty"),
         ("paper maps --shard 1/2", "maps: --shard"),
         ("paper gauss-a --shard 3/2", "expected I/K"),
         ("paper gauss-a --seeds 0", "0 is not in 1..="),

@@ -85,15 +85,34 @@ struct Document<'a> {
     run: RunRecord,
 }
 
+impl<'a> Document<'a> {
+    fn new(description: &'static str, request: &'a Request, records: &[Record], seconds: f64) -> Self {
+        Document {
+            description,
+            request,
+            runs: records.len(),
+            failed: records.iter().filter(|record| record.failure.is_some()).count(),
+            run: RunRecord::new(request.first_seed, seconds),
+        }
+    }
+}
+
 /// Writes paper.json, and where `--json` says.
 pub fn write(arguments: &PaperArguments, request: &Request, records: &[Record], seconds: f64) -> anyhow::Result<()> {
-    let document = Document {
-        description: "A rerun of the paper's figures. runs.jsonl and runs.csv hold a line per run.",
-        request,
-        runs: records.len(),
-        failed: records.iter().filter(|record| record.failure.is_some()).count(),
-        run: RunRecord::new(request.first_seed, seconds),
-    };
+    let description = "A rerun of the paper's figures. runs.jsonl and runs.csv hold a line per run.";
+    let document = Document::new(description, request, records, seconds);
     write_json(&arguments.out.join("paper.json"), &document)?;
     arguments.common.write(&document)
+}
+
+/// Writes where `--json` says; paper.json belongs to the whole.
+pub fn write_shard(
+    arguments: &PaperArguments,
+    request: &Request,
+    records: &[Record],
+    seconds: f64,
+) -> anyhow::Result<()> {
+    let description =
+        "A part of a rerun of the paper's figures, for `pertlearn merge`. runs-I-of-K.jsonl holds a line per run.";
+    arguments.common.write(&Document::new(description, request, records, seconds))
 }

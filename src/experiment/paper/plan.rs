@@ -268,8 +268,8 @@ impl Plan {
             }
         }
         if panels.is_empty() {
-            let expected = "one panel that the figures have";
-            return Err(Error::Empty { name: "list of panels".into(), expected });
+            let expected = "one; without --panel all are drawn";
+            return Err(Error::Empty { name: "list of the figures' panels that --panel names".into(), expected });
         }
         Ok(Plan { panels, runs })
     }

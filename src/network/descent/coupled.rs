@@ -46,8 +46,9 @@ impl<R: Real> Step<'_, R> {
         let mut sum = 0.0;
         for ((output, y), force) in outputs.iter().zip(&self.labels[first..]).zip(forces) {
             let margin = y * output;
-            sum += self.loss.value(margin);
-            *force = R::of(y * self.loss.force(margin) / self.count() as f64);
+            let (value, pull) = self.loss.value_and_force(margin);
+            sum += value;
+            *force = R::of(y * pull / self.count() as f64);
         }
         sum
     }

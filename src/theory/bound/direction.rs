@@ -51,7 +51,7 @@ impl<'a> TrainedGradient<'a> {
     pub fn new(geometry: &'a GradientGeometry, law: NetworkLaw, time: f64, sliding: SlidingDerivative) -> Result<Self> {
         let time = finite_positive("time", time)?;
         if law.readout() != ReadoutLaw::Rademacher || !law.starts_at_zero() {
-            let found = if law.starts_at_zero() { "Gaussian" } else { "unpaired" };
+            let found = if law.starts_at_zero() { "Gaussian readouts" } else { "unpaired readouts" };
             let (what, expected) = ("the bound on gradients", "antisymmetric pairs of Rademacher readouts");
             return Err(Error::NotCovered { what, found, expected });
         }

@@ -39,7 +39,7 @@ pub fn uniform_network_error_bound(
     if law.readout() != ReadoutLaw::Rademacher {
         return Err(Error::NotCovered {
             what: "the uniform error bound",
-            found: "Gaussian",
+            found: "Gaussian readouts",
             expected: "Rademacher readouts",
         });
     }
