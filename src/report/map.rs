@@ -105,6 +105,7 @@ impl MapFigure {
         let legend_rows = self.legend.len().div_ceil(2);
         let height = rows as f64 * CELL.1 + LEGEND_LINE * (legend_rows as f64 + 0.6);
         let mut scene = Scene::new(self.columns as f64 * CELL.0, height);
+        scene.font_family = Some(picture::FAMILIES.into());
         for (index, panel) in self.panels.iter().enumerate() {
             let origin = ((index % self.columns) as f64 * CELL.0 + LEFT, (index / self.columns) as f64 * CELL.1 + TOP);
             panel.draw(&mut scene, origin, &self.labels);

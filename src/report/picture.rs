@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 
 /// Pixels of the PNG per logical unit of the SVG.
 const PIXELS: f32 = 2.0;
+/// What a viewer of the SVG may take: this one, or others of its kind.
+pub(super) const FAMILIES: &str = "DejaVu Sans, Verdana, Liberation Sans, Arial, sans-serif";
+const FAMILY: &str = "DejaVu Sans";
 /// DejaVu Sans 2.37, compressed; its licence stands beside it.
 const FONT: &[u8] = include_bytes!("picture/DejaVuSans.ttf.gz");
 
@@ -34,7 +37,7 @@ pub(super) fn write(scene: &Scene, name: &str, directory: &Path) -> Result<[Path
 
 /// A PNG of an SVG.
 fn drawn(svg: &str) -> std::result::Result<Vec<u8>, String> {
-    let options = Options { fontdb: fonts()?, ..Options::default() };
+    let options = Options { fontdb: fonts()?, font_family: FAMILY.into(), ..Options::default() };
     let tree = Tree::from_str(svg, &options).map_err(|e| e.to_string())?;
     let pixels = |length: f32| (length * PIXELS).ceil() as u32;
     let (width, height) = (pixels(tree.size().width()), pixels(tree.size().height()));
@@ -112,7 +115,7 @@ mod tests {
     fn letters_are_drawn_and_bad_input_is_an_error() {
         let dark = |content: &str| {
             let svg = format!(
-                r#"<svg xmlns="http://www.w3.org/2000/svg" width="80" height="40" font-family="DejaVu Sans"><text x="9" y="25">{content}</text></svg>"#
+                r#"<svg xmlns="http://www.w3.org/2000/svg" width="80" height="40"><text x="9" y="25">{content}</text></svg>"#
             );
             let png = drawn(&with_subscripts(&svg)).unwrap();
             let canvas = Pixmap::decode_png(&png).unwrap();

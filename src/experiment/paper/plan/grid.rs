@@ -293,8 +293,15 @@ fn certified_figure(request: &Request) -> PanelDraft {
         }));
     }
     let series = vec!["10 steps at rate 0.01", "10 steps at rate 0.1"];
-    let title = "Certified signs, antisymmetric, N = 300, ε = 0.1".into();
-    PanelDraft { panel: PanelName::Certified, title, x_label: "width m", log_x: true, series, cells }
+    let title = "Certified signs (N = 300, ε = 0.1)".into();
+    PanelDraft {
+        panel: PanelName::Certified,
+        title,
+        x_label: "width m, antisymmetric start",
+        log_x: true,
+        series,
+        cells,
+    }
 }
 
 /// The default point of shifted Gauss (a), lr 1/1, for many seeds: what the sum of the random targets does.
