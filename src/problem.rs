@@ -160,15 +160,24 @@ impl TrainingSet {
         Ok(TrainingSet { points, labels })
     }
 
-    /// Whether the labels of equal points sum to zero at every point: a function that starts from zero then learns nothing.
-    #[must_use]
-    pub fn labels_cancel(&self) -> bool {
+    /// An error if the labels of equal points sum to zero at every point: a function that starts from zero then learns nothing.
+    ///
+    /// Cost: sorts the N points.
+    ///
+    /// # Errors
+    /// The labels cancel.
+    pub fn check_learnable(&self) -> Result<()> {
         let mut order: Vec<usize> = (0..self.count()).collect();
         // −0 and 0 are one coordinate.
         let bits = |n: usize| self.points.point(n).iter().map(|x| (x + 0.0).to_bits());
         order.sort_unstable_by(|a, b| bits(*a).cmp(bits(*b)));
         let equal = order.chunk_by(|a, b| bits(*a).eq(bits(*b)));
-        equal.into_iter().all(|group| group.iter().map(|n| self.labels[*n]).sum::<f64>() == 0.0)
+        let cancels = |group: &[usize]| group.iter().map(|n| self.labels[*n]).sum::<f64>() == 0.0;
+        if equal.into_iter().all(cancels) {
+            let reason = "the labels of equal points cancel everywhere: nothing is learned".into();
+            return Err(Error::Numerical { routine: "learning", reason });
+        }
+        Ok(())
     }
 
     /// The points.
@@ -299,9 +308,9 @@ mod tests {
             TrainingSet::new(Points::from_rows("x", labels.len(), 1, values.to_vec()).unwrap(), labels.to_vec())
                 .unwrap()
         };
-        assert!(set(&[0.0, 2.0, -0.0, 2.0], &[1.0, 1.0, -1.0, -1.0]).labels_cancel());
-        assert!(!set(&[0.0, 2.0, 0.0, 3.0], &[1.0, 1.0, -1.0, -1.0]).labels_cancel());
-        assert!(!set(&[0.0, 0.0, 0.0], &[1.0, 1.0, -1.0]).labels_cancel());
+        assert!(set(&[0.0, 2.0, -0.0, 2.0], &[1.0, 1.0, -1.0, -1.0]).check_learnable().is_err());
+        assert!(set(&[0.0, 2.0, 0.0, 3.0], &[1.0, 1.0, -1.0, -1.0]).check_learnable().is_ok());
+        assert!(set(&[0.0, 0.0, 0.0], &[1.0, 1.0, -1.0]).check_learnable().is_ok());
     }
 
     #[test]

@@ -40,24 +40,27 @@ impl Common {
         Ok(())
     }
 
-    /// An error unless the JSON document and these array files can be written, each to a place of its own where no input lies.
-    pub fn check_outputs(&self, arrays: &[&PathBuf], inputs: &[&PathBuf]) -> anyhow::Result<()> {
-        for path in arrays {
+    /// An error unless the JSON document and these files can be written, each to a place of its own where no input lies.
+    pub fn check_outputs(&self, files: &Files<'_>) -> anyhow::Result<()> {
+        for path in &files.arrays {
             data::check_output(path)?;
+        }
+        if let Some(path) = files.table {
+            if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+                bail!("{}: a table is written as text; expected a path that ends in .csv", path.display());
+            }
+            data::check_writable(path)?;
         }
         let json = self.json.as_ref().filter(|_| !self.json_on_stdout());
         if let Some(path) = json {
             data::check_writable(path)?;
         }
-        let all: Vec<&PathBuf> = arrays.iter().copied().chain(json).collect();
+        let all: Vec<&PathBuf> = files.arrays.iter().copied().chain(files.table).chain(json).collect();
         for (index, path) in all.iter().enumerate() {
             if all[..index].contains(path) {
                 bail!("{}: named for two results; expected a file for each", path.display());
             }
-            let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
-            if inputs.iter().any(|input| place(input) == place(path)) {
-                bail!("{}: read and to be written; expected another place for the result", path.display());
-            }
+            check_not_read(path, &files.inputs)?;
         }
         Ok(())
     }
@@ -66,6 +69,26 @@ impl Common {
     pub fn json_on_stdout(&self) -> bool {
         self.json.as_deref() == Some(Path::new("-"))
     }
+}
+
+/// The files that a command names.
+#[derive(Default)]
+pub struct Files<'a> {
+    /// Arrays that it writes.
+    pub arrays: Vec<&'a PathBuf>,
+    /// A table that it writes, as text.
+    pub table: Option<&'a PathBuf>,
+    /// What it reads.
+    pub inputs: Vec<&'a PathBuf>,
+}
+
+/// An error if a result would be written over an input, by whatever name it goes.
+pub fn check_not_read(path: &Path, inputs: &[&PathBuf]) -> anyhow::Result<()> {
+    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
+    if inputs.iter().any(|input| place(input) == place(path)) {
+        bail!("{}: read and to be written; expected another place for the result", path.display());
+    }
+    Ok(())
 }
 
 /// γ from the command line.
@@ -261,14 +284,6 @@ pub struct UserData {
     /// Test points, M×d.
     #[arg(long, value_name = "Z")]
     pub test: PathBuf,
-}
-
-/// An error unless a table's path ends in .csv and can be written.
-pub fn check_table(path: &Path) -> anyhow::Result<()> {
-    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-        bail!("{}: a table is written as text; expected a path that ends in .csv", path.display());
-    }
-    Ok(data::check_writable(path)?)
 }
 
 impl UserData {

@@ -12,7 +12,7 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use perturbation_learning::theory::bound::PairCertificate;
 use serde::Serialize;
 
-use super::arguments::{Common, Random, ScenarioName, check_table, parse_count, parse_positive, parse_slope};
+use super::arguments::{Common, Files, Random, ScenarioName, parse_count, parse_positive, parse_slope};
 use super::learn::ExperimentData;
 use super::{Verdict, say};
 
@@ -148,16 +148,8 @@ struct CertifyResult {
 /// Computes and writes the certificate.
 pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    arguments.common.check_outputs(&[], &arguments.data.paths())?;
-    if let Some(path) = &arguments.out {
-        check_table(path)?;
-        if arguments.data.paths().contains(&path) {
-            bail!("{}: read and to be written; expected another place for the result", path.display());
-        }
-        if arguments.common.json.as_ref() == Some(path) {
-            bail!("{}: named for two results; expected a file for each", path.display());
-        }
-    }
+    let (table, inputs) = (arguments.out.as_ref(), arguments.data.paths());
+    arguments.common.check_outputs(&Files { table, inputs, ..Files::default() })?;
     let sampled = arguments.method == MethodName::Sampled;
     if arguments.samples.is_some() && !sampled {
         bail!("--samples: --method closed-form draws no sample");

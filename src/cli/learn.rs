@@ -14,9 +14,9 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
 use super::arguments::{
-    Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count, parse_finite,
-    parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history,
-    require_memory,
+    Common, Files, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count,
+    parse_finite, parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory,
+    require_history, require_memory,
 };
 use super::{Verdict, say};
 
@@ -237,8 +237,8 @@ struct LearnResult {
 /// Runs the experiment and prints it.
 pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    let read = arguments.data.paths().into_iter().chain(&arguments.test_labels);
-    arguments.common.check_outputs(&[], &read.collect::<Vec<_>>())?;
+    let inputs = arguments.data.paths().into_iter().chain(&arguments.test_labels).collect();
+    arguments.common.check_outputs(&Files { inputs, ..Files::default() })?;
     let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.random.seed)?;
     if arguments.descent {
         require_descent_memory(arguments.width, &data.train, arguments.loss, arguments.precision)?;

@@ -19,7 +19,7 @@ use perturbation_learning::experiment::paper::store::{Header, Record, Shard, Sto
 use perturbation_learning::experiment::paper::sweep::Sweep;
 use perturbation_learning::experiment::paper::table::write_runs;
 
-use super::arguments::{Common, PrecisionName, Random};
+use super::arguments::{Common, Files, PrecisionName, Random, check_not_read};
 use super::{Verdict, say};
 use progress::Progress;
 
@@ -165,14 +165,12 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
     arguments.check()?;
     let images = arguments.images()?;
     let request = arguments.request(&images);
-    if !request.figures.is_empty() {
-        // Before anything is written.
-        Plan::new(&request)?;
-    }
+    // Before anything is written.
+    let plan = (!request.figures.is_empty()).then(|| Plan::new(&request)).transpose()?;
     std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
     let mut records = Vec::new();
-    if !request.figures.is_empty() {
-        records = arguments.sweep(&request, images.clone())?;
+    if let Some(plan) = &plan {
+        records = arguments.sweep(&request, plan, images.clone())?;
     }
     if let Some(shard) = arguments.shard {
         arguments.say(format_args!("shard {}/{}: {} runs", shard.index, shard.count, records.len()))?;
@@ -180,18 +178,17 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
         return Ok(Verdict::Held);
     }
     let mut drawn = Vec::new();
-    if !request.figures.is_empty() {
-        let plan = Plan::new(&request)?;
+    if let Some(plan) = &plan {
         let file = arguments.out.join("runs.csv");
         write_runs(&file, &records, &read_times(&arguments.runs_path()))?;
         drawn.push(file);
         if !arguments.only_grid {
             let found = by_id(&records);
-            for figure in request.figures.iter().filter_map(|name| figure(*name, &plan, &found)) {
+            for figure in request.figures.iter().filter_map(|name| figure(*name, plan, &found)) {
                 drawn.extend(figure.write(&arguments.out)?);
             }
         }
-        summary::print(arguments, &request, &plan, &records)?;
+        summary::print(arguments, &request, plan, &records)?;
     }
     if arguments.maps() && !arguments.only_grid {
         drawn.extend(maps::draw(arguments, &images)?);
@@ -205,7 +202,7 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
 
 impl PaperArguments {
     fn check(&self) -> anyhow::Result<()> {
-        self.common.check_outputs(&[], &[])?;
+        self.common.check_outputs(&Files::default())?;
         check_writable_directory(&self.out)?;
         let runs_only = self.shard.is_some() || self.only_grid || !self.panel.is_empty();
         if runs_only && self.figures().is_empty() {
@@ -293,11 +290,10 @@ impl PaperArguments {
     }
 
     /// Makes the runs that are not finished yet; returns all of the shard, in the plan's order.
-    fn sweep(&self, request: &Request, images: HashMap<DataName, DataSet>) -> anyhow::Result<Vec<Record>> {
-        let plan = Plan::new(request)?;
+    fn sweep(&self, request: &Request, plan: &Plan, images: HashMap<DataName, DataSet>) -> anyhow::Result<Vec<Record>> {
         let shard = self.shard.unwrap_or(Shard::WHOLE);
         let mine = plan.shard(shard.index, shard.count);
-        let (path, header) = (self.runs_path(), Header::new(request, &plan, shard));
+        let (path, header) = (self.runs_path(), Header::new(request, plan, shard));
         let (store, finished) = self.open(&path, &header)?;
         let mut known: HashMap<String, Record> = finished.into_iter().map(|r| (r.id.clone(), r)).collect();
         let left: Vec<_> = mine.iter().filter(|run| !known.contains_key(&run.0)).cloned().collect();
@@ -388,10 +384,7 @@ pub struct MergeArguments {
 
 /// Joins the files.
 pub fn run_merge(arguments: &MergeArguments) -> anyhow::Result<Verdict> {
-    let place = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    if arguments.files.iter().any(|file| place(file) == place(&arguments.out)) {
-        bail!("{}: read and to be written; expected another place for the result", arguments.out.display());
-    }
+    check_not_read(&arguments.out, &arguments.files.iter().collect::<Vec<_>>())?;
     data::check_writable(&arguments.out)?;
     let merged = merge(&arguments.files, &arguments.out)?;
     let failed = merged.records.iter().filter(|record| record.failure.is_some()).count();

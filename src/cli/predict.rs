@@ -11,7 +11,7 @@ use perturbation_learning::theory::Predictor;
 use serde::Serialize;
 
 use super::Verdict;
-use super::arguments::{Common, LossName, UserData, parse_slope};
+use super::arguments::{Common, Files, LossName, UserData, parse_slope};
 
 /// Prediction of an infinitely wide network at test points.
 ///
@@ -58,7 +58,8 @@ struct PredictResult {
 /// Computes and writes the predictions.
 pub fn run(arguments: &PredictArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    arguments.common.check_outputs(&[&arguments.out], &arguments.data.paths())?;
+    let inputs = arguments.data.paths().into();
+    arguments.common.check_outputs(&Files { arrays: vec![&arguments.out], table: None, inputs })?;
     let (train, test) = arguments.data.read()?;
     let loss = StandardLoss::from(arguments.loss);
     let predictor = Predictor::train(&train, arguments.slope, arguments.time, loss, None)?;

@@ -8,7 +8,7 @@ use perturbation_learning::experiment::tightness::{Row, Standard, write_csv};
 use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
-use super::arguments::{Common, Random, check_table, parse_count};
+use super::arguments::{Common, Files, Random, parse_count};
 use super::{Verdict, say};
 
 /// Report how tight the proved bounds are.
@@ -42,10 +42,7 @@ struct Document {
 /// Measures, hunts, prints the table, writes the files.
 pub fn run(arguments: &TightnessArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    arguments.common.check_outputs(&[], &[])?;
-    if let Some(path) = &arguments.out {
-        check_table(path)?;
-    }
+    arguments.common.check_outputs(&Files { table: arguments.out.as_ref(), ..Files::default() })?;
     let (seed, quick) = (arguments.random.seed, arguments.quick);
     let mut rows = Standard { seed, quick }.rows()?;
     let evaluations = arguments.evaluations.unwrap_or(if quick { 64 } else { 4096 });

@@ -17,8 +17,9 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::arguments::{
-    Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, parse_count, parse_nonnegative,
-    parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history, require_memory,
+    Common, Files, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, check_not_read,
+    parse_count, parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory,
+    require_history, require_memory,
 };
 
 /// Train one network of finite width and evaluate it at test points.
@@ -120,8 +121,17 @@ struct TrainResult {
     last_loss: Option<f64>,
     /// Descent only: learning rate of the last step.
     last_learning_rate: Option<f64>,
-    run: Option<RunRecord>,
 }
+
+#[derive(Serialize)]
+struct Document {
+    #[serde(flatten)]
+    result: TrainResult,
+    run: RunRecord,
+}
+
+/// What `--weights-out` is filled with.
+const WEIGHT_FILES: [&str; 3] = ["hidden.npy", "bias.npy", "readout.npy"];
 
 /// Everything a training method yields for the files.
 struct Trained {
@@ -158,8 +168,8 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
     if let (Some(directory), Some(weights)) = (&arguments.weights_out, &trained.weights) {
         add_weights(&mut files, directory, weights)?;
     }
-    let run = Some(RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64()));
-    arguments.common.write(&TrainResult { run, ..trained.result })?;
+    let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
+    arguments.common.write(&Document { result: trained.result, run })?;
     files.commit()?;
     Ok(Verdict::Held)
 }
@@ -171,9 +181,10 @@ fn add_weights(files: &mut ArrayFiles, directory: &Path, weights: &Weights) -> a
     let rows = weights.hidden().chunks_exact(d + 1);
     let hidden = DMatrix::from_iterator(d, weights.width(), rows.clone().flat_map(|row| row[..d].iter().copied()));
     let bias: Vec<f64> = rows.map(|row| row[d]).collect();
-    files.point_columns(&directory.join("hidden.npy"), &hidden)?;
-    files.vector(&directory.join("bias.npy"), &bias)?;
-    files.vector(&directory.join("readout.npy"), weights.readout())?;
+    let [hidden_file, bias_file, readout_file] = WEIGHT_FILES.map(|name| directory.join(name));
+    files.point_columns(&hidden_file, &hidden)?;
+    files.vector(&bias_file, &bias)?;
+    files.vector(&readout_file, weights.readout())?;
     Ok(())
 }
 
@@ -190,12 +201,14 @@ impl TrainArguments {
     fn check_outputs(&self) -> anyhow::Result<()> {
         let arrays = [Some(&self.out), self.initial_out.as_ref(), self.gradient_out.as_ref()];
         let given = [&self.hidden, &self.bias, &self.readout_weights];
-        let inputs = self.data.paths().into_iter().chain(given.into_iter().flatten());
-        self.common.check_outputs(&arrays.into_iter().flatten().collect::<Vec<_>>(), &inputs.collect::<Vec<_>>())?;
+        let inputs: Vec<_> = self.data.paths().into_iter().chain(given.into_iter().flatten()).collect();
         if let Some(directory) = &self.weights_out {
             data::check_writable_directory(directory)?;
+            for name in WEIGHT_FILES {
+                check_not_read(&directory.join(name), &inputs)?;
+            }
         }
-        Ok(())
+        self.common.check_outputs(&Files { arrays: arrays.into_iter().flatten().collect(), table: None, inputs })
     }
 
     /// An error unless there is memory for a network of this width.
@@ -256,7 +269,6 @@ impl TrainArguments {
             undecided: None,
             first_loss: None,
             last_loss: None,
-            run: None,
             last_learning_rate: None,
         }
     }

@@ -11,7 +11,7 @@ use perturbation_learning::problem::Slope;
 use perturbation_learning::report::{RunRecord, Table, significant, write_json};
 use serde::Serialize;
 
-use super::arguments::{Common, Random, ReadoutName, parse_count, parse_slope};
+use super::arguments::{Common, Files, Random, ReadoutName, parse_count, parse_slope};
 use super::learn::DataArguments;
 use super::{Verdict, say};
 
@@ -89,7 +89,7 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
     let run = arguments.verification();
     run.check()?;
-    arguments.common.check_outputs(&[], &[])?;
+    arguments.common.check_outputs(&Files::default())?;
     check_writable_directory(&arguments.out)?;
     let settings = arguments.settings()?;
     let quiet = arguments.common.json_on_stdout();

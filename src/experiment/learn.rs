@@ -183,9 +183,8 @@ impl Experiment {
         finite_positive("epsilon", self.epsilon)?;
         // Both see the labels alone at the start; with another loss networks that do not start from zero learn to be zero.
         let by_labels = self.loss() == StandardLoss::Identity || self.initialisation == Initialisation::Antisymmetric;
-        if by_labels && data.train.labels_cancel() {
-            let reason = "the labels of equal points cancel everywhere: nothing is learned".into();
-            return Err(Error::Numerical { routine: "learning", reason });
+        if by_labels {
+            data.train.check_learnable()?;
         }
         let clean = self.train_clean(&data.train, &data.test)?;
         let targets = random_signs(&Streams::new(self.seed, "targets"), data.train.count());
@@ -195,21 +194,17 @@ impl Experiment {
         let points = perturbed_points(data.train.points(), &perturbations, self.scenario)?;
         let perturbed = TrainingSet::new(points, targets.clone())?;
         let start = (self.initialisation == Initialisation::Standard).then_some(&clean.initial_gradients);
-        let (weighted_sums, boundary_terms) = clean.limit.gradient_parts(data.train.points())?;
-        let limit_gradients = &weighted_sums + boundary_terms;
         // After no time at all the change is 0; its direction is that of the first moment.
-        let directions = if by_labels && clean.comparison.flow_time == 0.0 {
-            let first = Predictor::identity(&data.train, self.slope, 1.0)?.gradient_parts(data.train.points())?;
-            Some((&first.0 + first.1, first.0))
-        } else {
-            None
-        };
-        let cosines = |own: &DMatrix<f64>, first: Option<&DMatrix<f64>>| {
-            mean_absolute_cosine(&perturbations, first.unwrap_or(own))
-        };
-        let cosine_limit_gradient = cosines(&limit_gradients, directions.as_ref().map(|(gradients, _)| gradients));
-        let cosine_weighted_sum = cosines(&weighted_sums, directions.as_ref().map(|(_, sums)| sums));
+        let still = by_labels && clean.comparison.flow_time == 0.0;
+        let limit = if still { Predictor::identity(&data.train, self.slope, 1.0)? } else { clean.limit };
         let points = data.train.points();
+        let (weighted_sums, boundary_terms) = limit.gradient_parts(points)?;
+        let mut limit_gradients = &weighted_sums + boundary_terms;
+        let cosine_weighted_sum = mean_absolute_cosine(&perturbations, &weighted_sums);
+        let cosine_limit_gradient = mean_absolute_cosine(&perturbations, &limit_gradients);
+        if still {
+            limit_gradients.fill(0.0);
+        }
         let limit_set =
             limit_training_set_along(limit_gradients, points, &targets, self.epsilon, self.scenario, start)?;
         let g = self.train_perturbed(&perturbed, &limit_set, data)?;

@@ -436,12 +436,20 @@ fn inputs_are_not_written_over() {
     let place = Place::with_data();
     let learn = format!("learn {USER} --scenario a --epsilon 1 --width 8 {FLOW}");
     let certify = format!("certify {USER} {CERTIFY} --width 8");
+    place.vector("hidden.npy", &[1.0]);
     for (words, input) in [
         ("kernel --x x.npy --out x.npy".to_string(), "x.npy"),
         ("kernel --x x.npy --z z.npy --out ./z.npy".into(), "./z.npy"),
         (format!("predict {USER} --time 1 --out y.npy"), "y.npy"),
         (format!("train {USER} --width 8 --flow --time 1 --out z.npy"), "z.npy"),
         (format!("train {USER} --width 8 --flow --time 1 --out new.npy --json x.npy"), "x.npy"),
+        (
+            format!(
+                "train {USER} --flow --time 1 --hidden hidden.npy --bias bias.npy --readout-weights readout.npy --out new.npy --weights-out ."
+            ),
+            "./hidden.npy",
+        ),
+        (format!("{certify} --out table.csv").replace("--test z.npy", "--test table.csv"), "table.csv"),
         (format!("{learn} --json x.npy"), "x.npy"),
         (format!("{learn} --test-labels yz.npy --json yz.npy"), "yz.npy"),
         (format!("{certify} --json z.npy"), "z.npy"),

@@ -118,7 +118,8 @@ fn learn_says_what_theory_expects_of_its_width() {
     assert!(refused.contains("does not cover standard initialisation; expected the antisymmetric one"), "{refused}");
 }
 
-/// After no time the function has not moved, but the direction in which it is about to is known.
+/// After no time the function has not moved, but the direction in which it is about to is known. By time 10⁻⁹ gradients of order 1 have
+/// moved by numbers of order 10⁻⁹.
 #[test]
 fn at_time_zero_cosines_are_those_of_the_first_moment() {
     let place = Place::empty();

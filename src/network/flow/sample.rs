@@ -121,11 +121,8 @@ impl<'a> PairSampling<'a> {
             }
             centre /= norm;
         }
+        train.check_learnable()?;
         let sites = Sites::new(train, None);
-        if sites.active == 0 {
-            let reason = "the labels of equal points cancel everywhere: nothing is learned".into();
-            return Err(Error::Numerical { routine: "sampling of neurons", reason });
-        }
         Ok(PairSampling { train, slope, time, test, centres, sites, test_augmented: augment(test) })
     }
 
