@@ -8,6 +8,7 @@ pub(super) trait Real:
     + super::sweep::Kernels
     + super::vectors::Vectors
     + super::follow::Follow
+    + super::coupled::Loops
     + crate::network::lookup::Lookup
     + Copy
     + Send

@@ -7,6 +7,7 @@
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
+use super::by_kernel::{self, Moves, Start};
 use super::{State, Step, to_real};
 use crate::linalg::mirror_lower;
 use crate::network::descent::gram::LARGEST;
@@ -84,6 +85,19 @@ impl<R: Real> Multiples<R> {
     }
 }
 
+impl<R: Real> Multiples<R> {
+    /// A of all chunks.
+    fn gather(&mut self, count: usize) {
+        let chunks = &self.chunks;
+        self.multiples.par_chunks_mut(count).enumerate().for_each(|(neuron, column)| {
+            for chunk in chunks {
+                let size = chunk.forces.len();
+                column[chunk.first..][..size].copy_from_slice(&chunk.multiples[neuron * size..][..size]);
+            }
+        });
+    }
+}
+
 impl<R: Real> State<R> for Multiples<R> {
     fn look(&mut self, step: &Step<'_, R>) -> f64 {
         let (gram, multiples, readout) = (&self.gram, &self.multiples, &self.readout);
@@ -107,13 +121,41 @@ impl<R: Real> State<R> for Multiples<R> {
             R::to_forces(preactivations, readout, step.slope, forces);
             R::move_weights(multiples, velocity, &[preactivations], step.momentum, rate);
         });
-        let chunks = &self.chunks;
-        self.multiples.par_chunks_mut(step.count()).enumerate().for_each(|(neuron, column)| {
-            for chunk in chunks {
-                let size = chunk.forces.len();
-                column[chunk.first..][..size].copy_from_slice(&chunk.multiples[neuron * size..][..size]);
+        self.gather(step.count());
+    }
+
+    fn start(&self, step: &Step<'_, R>) -> Start<R> {
+        let (count, width) = (step.count(), self.readout.len());
+        let mut start = Start::new(count, width);
+        let len = start.u.len() / width;
+        let mut velocities = vec![R::default(); count * width];
+        for chunk in &self.chunks {
+            let size = chunk.forces.len();
+            for neuron in 0..width {
+                let own = neuron * size..(neuron + 1) * size;
+                start.u[neuron * len + chunk.first..][..size].copy_from_slice(&chunk.preactivations[own.clone()]);
+                velocities[neuron * count + chunk.first..][..size].copy_from_slice(&chunk.velocity[own]);
+            }
+        }
+        by_kernel::multiply(&mut start.p, len, MatRef::from_column_major_slice(&self.gram, count, count), &velocities);
+        start
+    }
+
+    fn advance(&mut self, step: &Step<'_, R>, moves: &Moves<R>) {
+        let count = step.count();
+        self.chunks.par_iter_mut().for_each(|chunk| {
+            let size = chunk.forces.len();
+            let own = chunk.multiples.chunks_exact_mut(size).zip(chunk.velocity.chunks_exact_mut(size));
+            for (neuron, (multiples, velocity)) in own.enumerate() {
+                let at = neuron * count + chunk.first..neuron * count + chunk.first + size;
+                let moved = moves.sums[at.clone()].iter().zip(&moves.velocities[at]);
+                for ((multiple, velocity), (sum, speed)) in multiples.iter_mut().zip(velocity).zip(moved) {
+                    *multiple += moves.drift * *velocity + *sum;
+                    *velocity = moves.drifting * *velocity + *speed;
+                }
             }
         });
+        self.gather(count);
     }
 
     fn hidden(&self, step: &Step<'_, R>) -> Vec<f64> {

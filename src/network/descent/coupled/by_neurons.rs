@@ -3,6 +3,7 @@
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
+use super::by_kernel::{Moves, Start};
 use super::{State, Step, to_real};
 use crate::network::descent::real::Real;
 use crate::network::lookup::Sums;
@@ -57,6 +58,18 @@ impl<R: Real> State<R> for Neurons<R> {
     fn take(&mut self, step: &Step<'_, R>, rate: R) {
         let forces = &self.forces;
         self.blocks.par_iter_mut().for_each(|block| block.update(step, forces, rate));
+    }
+
+    fn start(&self, step: &Step<'_, R>) -> Start<R> {
+        let all = |part: fn(&Block<R>) -> &[R]| self.blocks.iter().map(part).collect::<Vec<_>>().concat();
+        Start::from_weights(step, &all(|block| &block.weights), &all(|block| &block.velocity))
+    }
+
+    fn advance(&mut self, step: &Step<'_, R>, moves: &Moves<R>) {
+        let size = self.blocks[0].readout.len();
+        self.blocks.par_iter_mut().enumerate().for_each(|(index, block)| {
+            moves.apply(step, index * size, &mut block.weights, &mut block.velocity);
+        });
     }
 
     fn hidden(&self, _: &Step<'_, R>) -> Vec<f64> {

@@ -3,6 +3,7 @@
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
+use super::by_kernel::{Moves, Start};
 use super::{State, Step, to_real};
 use crate::network::descent::real::Real;
 use crate::network::lookup::{self, Sums};
@@ -10,6 +11,8 @@ use crate::network::neurons::Weights;
 
 /// Chunks of samples: enough to share, few enough for efficient products and few gradients to add.
 const CHUNKS: usize = 8;
+/// Neurons of one task at the end of a block of steps.
+const NEURONS_PER_TASK: usize = 16;
 /// Weights that are updated at a time.
 const WEIGHTS_AT_ONCE: usize = 1 << 15;
 
@@ -62,6 +65,18 @@ impl<R: Real> State<R> for Samples<R> {
             let range = part * WEIGHTS_AT_ONCE..part * WEIGHTS_AT_ONCE + weights.len();
             let gradients: Vec<&[R]> = chunks.iter().map(|chunk| &chunk.gradient[range.clone()]).collect();
             R::move_weights(weights, velocity, &gradients, step.momentum, rate);
+        });
+    }
+
+    fn start(&self, step: &Step<'_, R>) -> Start<R> {
+        Start::from_weights(step, &self.weights, &self.velocity)
+    }
+
+    fn advance(&mut self, step: &Step<'_, R>, moves: &Moves<R>) {
+        let size = NEURONS_PER_TASK * self.weights.len() / self.readout.len();
+        let parts = self.weights.par_chunks_mut(size).zip(self.velocity.par_chunks_mut(size));
+        parts.enumerate().for_each(|(part, (weights, velocity))| {
+            moves.apply(step, part * NEURONS_PER_TASK, weights, velocity);
         });
     }
 
