@@ -161,13 +161,8 @@ impl<'a> Certifier<'a> {
         let margins = second.margins(SignMargin { width, time, network_t }, &signs)?;
         let error_g: Vec<f64> = margins.iter().zip(&limit_g).map(|(margin, g)| time * g.abs() - margin).collect();
         let limit_f = self.geometry.limit().to_vec();
-        let certified = (0..test_count)
-            .map(|z| {
-                let f_holds = error_f[z] < setting.time * limit_f[z].abs();
-                f_holds && error_g[z] < time * limit_g[z].abs() && limit_f[z] * limit_g[z] > 0.0
-            })
-            .collect();
-        Ok(PairCertificate { limit_f, limit_g, error_f, error_g, certified })
+        let times = Times { first: setting.time, second: time };
+        PairCertificate::new(limit_f, limit_g, error_f, error_g, times)
     }
 
     fn sample(&self, width: usize, truncation: PairTruncation) -> Result<PairMoments> {

@@ -218,9 +218,7 @@ impl Hunt {
             Kind::Expectation | Kind::Probability => self.draw(entry, "confirmation", round, 1),
         };
         let case = genome.case()?;
-        // Several test points share the error probability.
-        let share = error_probability / case.test.count() as f64;
-        let measured = entry.measure(&case, &draw, share)?;
+        let measured = entry.measure(&case, &draw, error_probability)?;
         // Quantiles are compared as such; for the others what is beyond doubt counts.
         let merit = |ratio: f64, lower_ratio: f64| if entry.kind() == Kind::Probability { ratio } else { lower_ratio };
         let of = |m: &Measurement| merit(m.ratio(), m.lower_ratio());

@@ -49,7 +49,9 @@ pub struct Verification {
     pub seed: u64,
 }
 
-/// The probability that a run of `verify` rejects a claim that is true, over all claims and data sets together.
+/// The probability that a run of `verify` rejects a claim that is true, over all claims and data sets together: as far as outputs and
+/// gradients have the normal laws that they tend to, means over networks are near enough to normal (rates and mismatches), and the powers
+/// of m beyond the two that are fitted do not count.
 pub const FALSE_ALARM: f64 = 1e-3;
 
 /// Networks that may be in memory at a time, about 100 MB each on the embedded images.
@@ -243,7 +245,14 @@ impl Verification {
         }
         let (cells, standard_cells): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         let standard_cells: Vec<StandardCell> = standard_cells.into_iter().flatten().collect();
-        let claims = claims::decide(self, &limits, &cells, &standard_cells, FALSE_ALARM / data_sets as f64);
+        let claims = claims::decide(
+            self,
+            &limits,
+            setting.data.train.input_dim(),
+            &cells,
+            &standard_cells,
+            FALSE_ALARM / data_sets as f64,
+        );
         Ok(DataReport {
             data: setting.data.name.clone(),
             train_count: setting.data.train.count(),

@@ -108,13 +108,15 @@ impl Entry {
         self.width_limit
     }
 
-    /// Observes and bounds: one measurement per test point at which the statement says something. `error` is the
-    /// probability with which a lower confidence limit may be wrong.
+    /// Observes and bounds: one measurement per point at which the statement says something. `error` is the probability with
+    /// which a lower confidence limit may be wrong, for all of them together.
     ///
     /// # Errors
     /// Those of simulation and theory.
     pub fn measure(&self, case: &Case, draw: &Draw, error: f64) -> Result<Vec<Measurement>> {
-        Ok(self.observe(case, draw)?.into_iter().map(|(seen, bound)| seen.measure(bound, error)).collect())
+        let seen = self.observe(case, draw)?;
+        let share = error / seen.len().max(1) as f64;
+        Ok(seen.into_iter().map(|(seen, bound)| seen.measure(bound, share)).collect())
     }
 
     /// The largest ratio that a sample `growth` times as large may be expected to show; 0 where the statement says nothing.

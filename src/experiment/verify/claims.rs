@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::{Cell, Limits, StandardCell, Verification};
 use crate::report::significant;
-use crate::stats::{difference_interval, fit_rate, fit_two_powers, mean, mean_interval};
+use crate::stats::{
+    difference_interval, fit_constant_of_squares, fit_rate, fit_two_powers, mean, mean_square_interval,
+};
 
 /// What a test says about a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -96,6 +98,7 @@ fn range_in_words(range: [Option<f64>; 2]) -> String {
 pub(super) fn decide(
     run: &Verification,
     limits: &Limits,
+    input_dim: usize,
     cells: &[Cell],
     standard: &[StandardCell],
     error: f64,
@@ -134,16 +137,18 @@ pub(super) fn decide(
         }));
     }
 
-    let ratios: Vec<f64> = cells.iter().map(|cell| cell.variance_ratio).collect();
-    claims.push(Claim::new(
-        "function_variance",
-        "(f_T − T·F)² has the predicted variance: mean ratio",
-        mean(&ratios),
-        mean_interval(&ratios, share),
-        [Some(1.0), Some(1.0)],
-        share,
-        Rule::Meets,
-    ));
+    let constant = fit_constant_of_squares(&grouped(run, cells, |cell| cell.variance_ratio), -0.5, share);
+    claims.extend(constant.map(|(constant, interval)| {
+        Claim::new(
+            "function_variance",
+            "(f_T − T·F)² over the predicted variance is A + B/m^(1/2) with A = 1",
+            constant,
+            interval,
+            [Some(1.0), Some(1.0)],
+            share,
+            Rule::Meets,
+        )
+    }));
     claims.push(fewer_mismatches(run, "agreement_alone", "alone", cells, share, |c| c.alone.mismatch));
     claims.push(fewer_mismatches(run, "agreement_on_image", "on the image", cells, share, |c| c.on_image.mismatch));
 
@@ -152,7 +157,7 @@ pub(super) fn decide(
         "initial_gradient",
         "standard initialisation: ‖∇f_0‖² stays at (1+γ²)/2 for every width: mean ratio",
         mean(&gradients),
-        mean_interval(&gradients, share),
+        mean_square_interval(&gradients, input_dim as f64, share),
         [Some(1.0), Some(1.0)],
         share,
         Rule::Meets,
@@ -162,7 +167,7 @@ pub(super) fn decide(
         "initial_output",
         "standard initialisation: f_0² stays at Σ(z,z) for every width: mean ratio",
         mean(&outputs),
-        mean_interval(&outputs, share),
+        mean_square_interval(&outputs, 1.0, share),
         [Some(1.0), Some(1.0)],
         share,
         Rule::Meets,

@@ -9,7 +9,7 @@ use crate::experiment::law::readout_law;
 use crate::experiment::learn::{accuracy, agreement, column_cosines, mean_absolute_cosine, root_mean_square};
 use crate::linalg::norm_squared;
 use crate::loss::StandardLoss;
-use crate::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, PreparedFlow, adversarial_perturbations};
+use crate::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, PreparedFlow, guarded_perturbations};
 use crate::problem::{Scenario, TrainingSet};
 use crate::random::{Streams, random_signs};
 use crate::stats::median;
@@ -230,7 +230,7 @@ pub(super) fn antisymmetric(
         .collect();
     let epsilon = setting.epsilon(Scenario::PerturbationOnly);
     let loss = StandardLoss::Identity;
-    let unit = adversarial_perturbations(gradients, &f.train_values, &limits.targets, &loss, epsilon)?;
+    let unit = guarded_perturbations(gradients, &f.train_values, &limits.targets, &loss, epsilon)?;
     let signed = |matrix: &DMatrix<f64>| {
         DMatrix::from_fn(matrix.nrows(), matrix.ncols(), |row, n| limits.targets[n] * matrix[(row, n)])
     };
@@ -266,7 +266,7 @@ fn perturbed(
     let (data, scenario) = (&setting.data, SCENARIOS[index]);
     let epsilon = setting.epsilon(scenario);
     let loss = StandardLoss::Identity;
-    let steps = adversarial_perturbations(gradients_of(f)?, &f.train_values, &limits.targets, &loss, epsilon)?;
+    let steps = guarded_perturbations(gradients_of(f)?, &f.train_values, &limits.targets, &loss, epsilon)?;
     let points = perturbed_points(data.train.points(), &steps, scenario)?;
     let set = TrainingSet::new(points, limits.targets.clone())?;
     let initial = neurons(run, setting, Initialisation::Antisymmetric, ["g alone", "g on image"][index], cell)?;

@@ -6,7 +6,7 @@ use super::gradient::GradientGeometry;
 use super::limit::{PerturbationRule, limit_deviation_bound, limit_set};
 use super::uniform::uniform_network_error_bound;
 use super::{Geometry, NetworkLaw};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::problem::{Points, Slope, TrainingSet};
 
 /// What is known about f and g at the test points before either is drawn.
@@ -25,6 +25,32 @@ pub struct PairCertificate {
 }
 
 impl PairCertificate {
+    /// From the limits and the error bounds, per test point.
+    ///
+    /// # Errors
+    /// A number that is not finite: numbers beyond 10³⁰⁸ have come up on the way to it.
+    pub(crate) fn new(
+        limit_f: Vec<f64>,
+        limit_g: Vec<f64>,
+        error_f: Vec<f64>,
+        error_g: Vec<f64>,
+        times: Times,
+    ) -> Result<Self> {
+        let named =
+            [("limit of f", &limit_f), ("limit of g", &limit_g), ("error of f", &error_f), ("error of g", &error_g)];
+        for (name, values) in named {
+            if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+                return Err(Error::NotFinite { name: name.into(), row, column: 0, value: values[row] });
+            }
+        }
+        let certified = |z: usize| {
+            let (f, g) = (limit_f[z], limit_g[z]);
+            error_f[z] < times.first * f.abs() && error_g[z] < times.second * g.abs() && f * g > 0.0
+        };
+        let certified = (0..limit_f.len()).map(certified).collect();
+        Ok(PairCertificate { limit_f, limit_g, error_f, error_g, certified })
+    }
+
     /// The share of certified test points.
     #[must_use]
     pub fn share(&self) -> f64 {
@@ -66,7 +92,7 @@ pub struct Times {
 ///
 /// # Errors
 /// Another law; shapes that do not fit; a limit gradient that is zero; T ≤ 0 or T' < 0 or not finite; targets other than ±1;
-/// ε ≤ 0; δ outside (0, 1).
+/// ε ≤ 0; δ outside (0, 1); a bound that is not finite.
 #[expect(clippy::too_many_arguments, reason = "the theorem has as many hypotheses")]
 pub fn pair_certificate(
     set: &TrainingSet,
@@ -94,12 +120,7 @@ pub fn pair_certificate(
         time * (side * (limit.limit[z] - limit.centre[z]) + limit.deviation[z]) + own[z]
     };
     let error_g: Vec<f64> = (0..test.count()).map(error_g).collect();
-    let certified = |z: usize| {
-        let (f, g) = (first.limit()[z], limit.limit[z]);
-        error_f[z] < times.first * f.abs() && error_g[z] < time * g.abs() && f * g > 0.0
-    };
-    let certified = (0..test.count()).map(certified).collect();
-    Ok(PairCertificate { limit_f: first.limit().to_vec(), limit_g: limit.limit, error_f, error_g, certified })
+    PairCertificate::new(first.limit().to_vec(), limit.limit, error_f, error_g, times)
 }
 
 #[cfg(test)]
@@ -218,4 +239,24 @@ mod tests {
             [true, true, true, false, true],
         ),
     ];
+
+    #[test]
+    fn what_leaves_the_range_of_numbers_certifies_nothing() {
+        let (train, test) = reference();
+        let targets: Vec<f64> = (0..12).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
+        let law = NetworkLaw::antisymmetric(1000, ReadoutLaw::Rademacher).unwrap();
+        for scenario in [Scenario::PerturbationOnly, Scenario::OnImage] {
+            for power in (10..300).step_by(5) {
+                let large = 10.0_f64.powi(power);
+                for (epsilon, first, second) in [(large, 0.5, 0.3), (0.7, large, 0.3), (0.7, 0.5, large)] {
+                    let rule = PerturbationRule { targets: &targets, epsilon, scenario };
+                    let sliding = SlidingDerivative::OfFlow;
+                    let times = Times { first, second };
+                    let found = pair_certificate(&train, Slope::RELU, &test, rule, sliding, law, times, 0.01);
+                    let share = found.map_or(0.0, |found| found.share());
+                    assert_eq!(share, 0.0, "{scenario:?} {epsilon:e} {first:e} {second:e}");
+                }
+            }
+        }
+    }
 }

@@ -82,6 +82,10 @@ pub(super) fn chernoff(mean: f64, variance: f64, upper: f64, per_copy: f64, read
     if variance_of_product == 0.0 {
         return 0.0;
     }
+    // Beyond the range of numbers the minimum would be that of something else.
+    if !(variance_of_product + gap * gap).is_finite() {
+        return f64::INFINITY;
+    }
     let share = variance / (variance + gap * gap);
     let below = if gap > 0.0 { variance / gap } else { 0.0 };
     let deviation = |log_lambda: f64| {
@@ -112,9 +116,10 @@ pub(super) fn chernoff(mean: f64, variance: f64, upper: f64, per_copy: f64, read
     golden_minimum(low.min(high - 9.0), high, deviation)
 }
 
-/// The smallest value seen by golden sections of [low, high]; a NaN never wins.
+/// The smallest value seen by golden sections of [low, high]; what is not finite never wins.
 pub(super) fn golden_minimum(mut low: f64, mut high: f64, f: impl Fn(f64) -> f64) -> f64 {
     const RATIO: f64 = 0.618_033_988_749_894_9;
+    let f = |x: f64| Some(f(x)).filter(|value| value.is_finite()).unwrap_or(f64::INFINITY);
     let (mut left, mut right) = (high - RATIO * (high - low), low + RATIO * (high - low));
     let (mut at_left, mut at_right) = (f(left), f(right));
     let mut best = f(low).min(f(high)).min(at_left).min(at_right);

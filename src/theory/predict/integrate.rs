@@ -76,7 +76,7 @@ pub(super) fn dual_flow(
         // A force that is not finite gives a NaN error: the step is rejected and shrunk.
         let factor = if error.is_finite() { 0.9 * error.max(1e-10).powf(-0.2) } else { 0.1 };
         step *= factor.clamp(0.1, 5.0);
-        if step.is_nan() || step <= 1e-14 * time {
+        if step.is_nan() || step <= 1e-14 * now.max(f64::MIN_POSITIVE) {
             return failed(now, "the step size vanished: the force of the loss grows without bound");
         }
     }
@@ -109,4 +109,25 @@ fn weighted_error(alpha: &[f64], step: f64, slopes: &[Vec<f64>]) -> f64 {
         worst = worst.max(relative);
     }
     worst
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::StandardLoss;
+
+    /// One point with K = 1 from f = 0: f + e^f = t + 1 for the logistic loss, f = ln(1 + t) for the exponential one.
+    #[test]
+    fn long_times_are_reached_by_forces_that_decay() {
+        let kernel = DMatrix::from_element(1, 1, 1.0);
+        for time in [1e-3, 1.0, 1e6, 1e12, 1e15, 1e100] {
+            let reached =
+                |loss: StandardLoss| dual_flow(&kernel, &[1.0], &[0.0], &loss, time, DEFAULT_TOLERANCE).unwrap()[0];
+            let exponential = reached(StandardLoss::Exponential);
+            assert!((exponential - time.ln_1p()).abs() < 1e-8 * exponential, "{time:e}: {exponential}");
+            let logistic = reached(StandardLoss::Logistic);
+            let passed = logistic + logistic.exp_m1();
+            assert!((passed - time).abs() < 1e-8 * time * logistic.max(1.0), "{time:e}: {logistic}");
+        }
+    }
 }
