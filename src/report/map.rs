@@ -19,15 +19,24 @@ const TOP: f64 = 44.0;
 const CELL: (f64, f64) = (LEFT + SIDE + 20.0, TOP + SIDE + 58.0);
 const LEGEND_LINE: f64 = 24.0;
 
-/// A zero contour: its values on the raster, colour, dashes and legend.
-#[derive(Debug, Clone)]
-pub struct Contour {
-    /// Row after row from the smallest y, like the fill.
-    pub values: Vec<f64>,
+/// How a line is drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Stroke {
     /// Colour.
     pub colour: &'static str,
     /// Whether it is dashed.
     pub dashed: bool,
+    /// Width; the lines of a panel are drawn in their order, so that a thin one can be seen on a wide one.
+    pub width: f64,
+}
+
+/// A zero contour.
+#[derive(Debug, Clone)]
+pub struct Contour {
+    /// Its function on the raster, row after row from the smallest y, like the fill.
+    pub values: Vec<f64>,
+    /// How it is drawn.
+    pub stroke: Stroke,
 }
 
 /// One map.
@@ -65,18 +74,18 @@ pub struct MapFigure {
 pub enum LegendItem {
     /// A filled square.
     Fill(&'static str, String),
-    /// A line: colour, whether it is dashed, text.
-    Line(&'static str, bool, String),
-    /// A dot.
-    Dot(&'static str, String),
+    /// A line.
+    Line(Stroke, String),
+    /// A sample with label +1 or −1.
+    Sample(f64, String),
 }
 
 /// Fill where the functions agree.
-pub const AGREE: &str = "#CFE3F3";
+pub const AGREE: &str = "#FFFFFF";
 /// Fill where they do not.
-pub const DISAGREE: &str = "#F7DCC4";
-/// Samples with label +1 and −1.
-pub const SAMPLE_COLOURS: [&str; 2] = ["#0072B2", "#D55E00"];
+pub const DISAGREE: &str = "#D3D3D3";
+/// Filled dots for label +1, open ones for −1: without colour they differ, too.
+const SAMPLE_COLOURS: [&str; 2] = ["#0072B2", "#D55E00"];
 
 impl MapFigure {
     /// Writes SVG and PNG into an existing directory.
@@ -128,28 +137,45 @@ fn rectangle(scene: &mut Scene, (x, y): (f64, f64), (width, height): (f64, f64),
     scene.add(Primitive::Rect { x, y, width, height, fill, stroke: None, stroke_width: None, opacity: None });
 }
 
-fn dot(scene: &mut Scene, (cx, cy): (f64, f64), colour: &str) {
-    let (fill, stroke) = (colour.into(), Some("#FFFFFF".into()));
-    let (fill_opacity, stroke_width) = (Some(0.8), Some(0.4));
-    scene.add(Primitive::Circle { cx, cy, r: 2.2, fill, fill_opacity, stroke, stroke_width });
+fn sample(scene: &mut Scene, (cx, cy): (f64, f64), label: f64) {
+    let [positive, negative] = SAMPLE_COLOURS;
+    let (fill, stroke, r) = if label > 0.0 { (positive, "#FFFFFF", 2.5) } else { ("#FFFFFF", negative, 2.2) };
+    let (fill_opacity, stroke_width) = (None, Some(if label > 0.0 { 0.4 } else { 1.1 }));
+    scene.add(Primitive::Circle {
+        cx,
+        cy,
+        r,
+        fill: fill.into(),
+        fill_opacity,
+        stroke: Some(stroke.into()),
+        stroke_width,
+    });
+}
+
+impl Stroke {
+    fn draw(self, scene: &mut Scene, points: Vec<(f64, f64)>) {
+        for points in pieces(points, self.dashed) {
+            let (stroke, stroke_width) = (self.colour.into(), self.width);
+            scene.add(Primitive::PolyLine { points, stroke, stroke_width, stroke_dasharray: None });
+        }
+    }
 }
 
 impl LegendItem {
     fn draw(&self, scene: &mut Scene, (x, y): (f64, f64)) {
         let label = match self {
             LegendItem::Fill(colour, label) => {
-                rectangle(scene, (x, y - 7.0), (28.0, 14.0), colour);
+                // With an edge, as one of the fills is white.
+                rectangle(scene, (x, y - 7.0), (28.0, 14.0), "#000000");
+                rectangle(scene, (x + 0.5, y - 6.5), (27.0, 13.0), colour);
                 label
             }
-            LegendItem::Line(colour, dashed, label) => {
-                for points in pieces(vec![(x, y), (x + 34.0, y)], *dashed) {
-                    let stroke = (*colour).into();
-                    scene.add(Primitive::PolyLine { points, stroke, stroke_width: 2.0, stroke_dasharray: None });
-                }
+            LegendItem::Line(stroke, label) => {
+                stroke.draw(scene, vec![(x, y), (x + 34.0, y)]);
                 label
             }
-            LegendItem::Dot(colour, label) => {
-                dot(scene, (x + 14.0, y), colour);
+            LegendItem::Sample(value, label) => {
+                sample(scene, (x + 14.0, y), *value);
                 label
             }
         };
@@ -166,16 +192,13 @@ impl MapPanel {
         self.fill(scene, &x, &y);
         for (sx, sy, label) in &self.samples {
             if (low..=high).contains(sx) && (low..=high).contains(sy) {
-                dot(scene, (x(*sx), y(*sy)), SAMPLE_COLOURS[usize::from(*label < 0.0)]);
+                sample(scene, (x(*sx), y(*sy)), *label);
             }
         }
         for contour in &self.contours {
             for points in polylines(&self.axis, &contour.values) {
                 let points: Vec<(f64, f64)> = points.iter().map(|(px, py)| (x(*px), y(*py))).collect();
-                for points in pieces(points, contour.dashed) {
-                    let stroke = contour.colour.into();
-                    scene.add(Primitive::PolyLine { points, stroke, stroke_width: 2.0, stroke_dasharray: None });
-                }
+                contour.stroke.draw(scene, points);
             }
         }
         self.frame(scene, (left, top), (&x, &y), (x_label, y_label));
@@ -248,10 +271,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (axis, values) = raster(|x, y| x - y);
         let filled = values.iter().map(|v| *v > 0.3).collect();
-        let contours = vec![Contour { values, colour: "#000000", dashed: true }];
+        let contours = vec![Contour { values, stroke: Stroke { colour: "#000000", dashed: true, width: 2.0 } }];
         let panel =
             MapPanel { title: "t".into(), axis, filled, contours, samples: vec![(0.1, 0.2, 1.0), (9.0, 0.0, -1.0)] };
-        let legend = vec![LegendItem::Fill(AGREE, "agree".into()), LegendItem::Dot("#000000", "sample".into())];
+        let legend = vec![LegendItem::Fill(AGREE, "agree".into()), LegendItem::Sample(1.0, "sample".into())];
         let labels = ("x".to_string(), "y".to_string());
         let figure = MapFigure { name: "map".into(), labels, panels: vec![panel.clone()], columns: 1, legend };
         let [svg, png] = figure.write(directory.path()).unwrap();

@@ -48,34 +48,6 @@ pub fn mean_interval(values: &[f64], error: f64) -> (f64, f64) {
     (mean(values) - half, mean(values) + half)
 }
 
-/// Two-sided interval for the expectation θ of independent values, each θ/ν times a mean of χ²_ν variables of any dependence (θ of their
-/// mean square, if they are squared norms of ν centred normal variables of equal variance). `error` is the probability of missing it.
-///
-/// By convexity E e^{tV} is at most that of a single one, for t of either sign, so with n values, s their mean over θ,
-/// P(s as far from 1 or farther, on its side) ≤ exp(−(nν/2)(s − 1 − ln s)): χ²'s Chernoff bound.
-#[must_use]
-pub fn mean_square_interval(values: &[f64], freedom: f64, error: f64) -> (f64, f64) {
-    let most = 2.0 * (2.0 / error).ln() / (freedom * values.len() as f64);
-    // s − 1 − ln s grows away from 1; ln s is sought on either side of 0.
-    let bound = |side: f64| {
-        let (mut near, mut far) = (0.0, side);
-        let distance = |log: f64| log.exp_m1() - log;
-        while distance(far) < most {
-            far *= 2.0;
-        }
-        for _ in 0..100 {
-            let middle = 0.5 * (near + far);
-            if distance(middle) < most {
-                near = middle;
-            } else {
-                far = middle;
-            }
-        }
-        far.exp()
-    };
-    (mean(values) / bound(1.0), mean(values) / bound(-1.0))
-}
-
 /// Mean of `a` less mean of `b`, with Welch's two-sided interval (unequal variances). `error` is the probability of
 /// missing the difference of the expectations, for values near enough to normal.
 #[must_use]
@@ -94,7 +66,6 @@ pub fn difference_interval(a: &[f64], b: &[f64], error: f64) -> (f64, (f64, f64)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use statrs::distribution::ContinuousCDF;
 
     #[test]
     fn known_values() {
@@ -113,22 +84,5 @@ mod tests {
             (high - 2.5 - 3.182_446_305_283_71 * (5.0_f64 / 12.0).sqrt()).abs() < 1e-9
                 && (low + high - 5.0).abs() < 1e-12
         );
-    }
-
-    #[test]
-    fn the_interval_of_mean_squares_covers_at_its_error_probability() {
-        // Means of n squares are χ²_{nν}/(nν): the probability of missing 1, by its distribution function.
-        for (count, freedom) in [(15, 1.0), (60, 1.0), (60, 20.0), (2, 3.0), (30, 784.0)] {
-            for error in [0.05, 1e-3, 5e-5] {
-                let (low, high) = mean_square_interval(&vec![1.0; count], freedom, error);
-                let total = freedom * count as f64;
-                let law = statrs::distribution::ChiSquared::new(total).unwrap();
-                // The interval of a mean s holds 1 where 1/high ≤ s ≤ 1/low.
-                let missed = law.cdf(total / high) + law.sf(total / low);
-                assert!(missed < error && missed > error / 20.0, "{count} {freedom} {error}: {missed}");
-            }
-        }
-        let (low, high) = mean_square_interval(&[2.0, 4.0], 1.0, 0.01);
-        assert!(low < 3.0 && 3.0 < high);
     }
 }

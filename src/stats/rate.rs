@@ -140,49 +140,8 @@ pub fn fit_two_powers(groups: &[(f64, Vec<f64>)], leading: f64, next: f64) -> Op
     [fit.leading, fit.leading_error, fit.next, fit.lack_of_fit].iter().all(|v| v.is_finite()).then_some(fit)
 }
 
-/// The constant A of squares whose expectation is A + B x^next, and its interval. `error` is the probability of missing it, if the
-/// values are means of squares of centred normal variables, over their expectation.
-///
-/// By convexity E e^{tV} of such a mean V is at most that of a single χ²₁, for t of either sign. With A estimated by Σ c_k V_k and
-/// θ_k = EV_k, hence P(Σ c_k (V_k − θ_k) ≥ r) ≤ exp(−tr + Σ [−½ ln(1 − 2t c_k θ_k) − t c_k θ_k]) for every t; θ_k is taken for the larger
-/// of the group's mean and the fit. `None` for fewer than two groups, an empty one, values that are not finite or not positive in the mean.
-#[must_use]
-pub fn fit_constant_of_squares(groups: &[(f64, Vec<f64>)], next: f64, error: f64) -> Option<(f64, (f64, f64))> {
-    if groups.len() < 2 || groups.iter().any(|(x, values)| values.is_empty() || *x <= 0.0) {
-        return None;
-    }
-    // Weighed by their numbers: all have about the same relative variance.
-    let rows: Vec<[f64; 3]> =
-        groups.iter().map(|(x, values)| [x.powf(next), mean(values), values.len() as f64]).collect();
-    let sum = |f: &dyn Fn(&[f64; 3]) -> f64| rows.iter().map(|row| row[2] * f(row)).sum::<f64>();
-    let (count, q, qq) = (sum(&|_| 1.0), sum(&|r| r[0]), sum(&|r| r[0] * r[0]));
-    let determinant = count * qq - q * q;
-    let (v, qv) = (sum(&|r| r[1]), sum(&|r| r[0] * r[1]));
-    let (constant, slope) = ((qq * v - q * qv) / determinant, (count * qv - q * v) / determinant);
-    // Per value of a group: c θ, and how many there are.
-    let terms: Vec<(f64, f64)> =
-        rows.iter().map(|r| ((qq - q * r[0]) / determinant * r[1].max(constant + slope * r[0]), r[2])).collect();
-    let beyond = |side: f64| {
-        let largest = terms.iter().map(|(term, _)| side * term).fold(0.0, f64::max);
-        let bound = |t: f64| {
-            let growth = |(term, count): &(f64, f64)| {
-                let s = t * side * term;
-                count * (-0.5 * (-2.0 * s).ln_1p() - s)
-            };
-            ((2.0 / error).ln() + terms.iter().map(growth).sum::<f64>()) / t
-        };
-        // t runs up to the pole over six decades; the bound is valid at each.
-        let pole = 0.5 / largest;
-        (1..600).map(|step| bound(pole * (1.0 - 10.0_f64.powf(-0.01 * f64::from(step))))).fold(f64::INFINITY, f64::min)
-    };
-    let interval = (constant - beyond(1.0), constant + beyond(-1.0));
-    [constant, interval.0, interval.1].iter().all(|value| value.is_finite()).then_some((constant, interval))
-}
-
 #[cfg(test)]
 mod tests {
-    use rand_distr::{Distribution, StandardNormal};
-
     use super::*;
 
     #[test]
@@ -230,29 +189,5 @@ mod tests {
         assert!(fit_two_powers(&groups, -1.0, -1.5).is_none());
         let tiny = [(64.0, group(&[1.0, 2.0])), (256.0, group(&[1e-170, 2e-170])), (1024.0, group(&[1.0, 2.0]))];
         assert!(fit_two_powers(&tiny, -1.0, -1.5).is_none());
-    }
-
-    #[test]
-    fn the_constant_of_squares_is_covered_and_a_wrong_one_is_not() {
-        let mut stream = crate::random::Streams::new(5, "stats/constant of squares").stream(0);
-        let (trials, error) = (400, 0.05);
-        let (mut missed, mut kept) = (0, 0);
-        for _ in 0..trials {
-            // Squares of single normal variables, the law with the widest tails that is covered; A = 1, B = 2.
-            let groups: Vec<(f64, Vec<f64>)> = [(64.0, 64), (256.0, 32), (1024.0, 16), (4096.0, 8)]
-                .into_iter()
-                .map(|(width, count): (f64, usize)| {
-                    let square = |normal: f64| (1.0 + 2.0 * width.powf(-0.5)) * normal * normal;
-                    (width, (0..count).map(|_| square(StandardNormal.sample(&mut stream))).collect())
-                })
-                .collect();
-            let (constant, (low, high)) = fit_constant_of_squares(&groups, -0.5, error).unwrap();
-            assert!(low < constant && constant < high);
-            missed += i32::from(!(low..=high).contains(&1.0));
-            kept += i32::from((low..=high).contains(&3.0));
-        }
-        println!("missed {missed}, a constant of 3 kept {kept} times, of {trials}");
-        assert!(f64::from(missed) <= error * f64::from(trials), "{missed}");
-        assert!(f64::from(kept) < 0.2 * f64::from(trials), "{kept}");
     }
 }

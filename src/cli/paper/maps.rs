@@ -7,12 +7,18 @@ use perturbation_learning::data::DataSet;
 use perturbation_learning::experiment::paper::map::{Map, Setting, settings};
 use perturbation_learning::experiment::paper::parameters::{DataName, data_digest};
 use perturbation_learning::experiment::paper::sweep::Sweep;
-use perturbation_learning::report::map::{AGREE, Contour, DISAGREE, LegendItem, MapFigure, MapPanel, SAMPLE_COLOURS};
+use perturbation_learning::report::map::{AGREE, Contour, DISAGREE, LegendItem, MapFigure, MapPanel, Stroke};
 
 use super::PaperArguments;
 
-const NETWORK: &str = "#000000";
-const LIMIT: &str = "#009E73";
+/// The authors' statistics lie below the limits, and are wide enough to be seen where both coincide.
+fn authors(dashed: bool) -> Stroke {
+    Stroke { colour: "#000000", dashed, width: 5.0 }
+}
+
+fn limit(dashed: bool) -> Stroke {
+    Stroke { colour: "#1FD1A0", dashed, width: 2.0 }
+}
 
 /// Makes and draws all maps; returns the paths of figure and data.
 pub fn draw(arguments: &PaperArguments, images: &HashMap<DataName, DataSet>) -> anyhow::Result<Vec<PathBuf>> {
@@ -72,10 +78,10 @@ fn write_rows(table: &mut csv::Writer<Vec<u8>>, setting: &Setting, map: &Map) ->
 fn panel(setting: &Setting, map: Map) -> MapPanel {
     let filled = map.f.iter().zip(&map.g).map(|(f, g)| (*f > 0.0) == (*g > 0.0)).collect();
     let contours = vec![
-        Contour { values: map.authors_f, colour: NETWORK, dashed: false },
-        Contour { values: map.authors_g, colour: NETWORK, dashed: true },
-        Contour { values: map.limit_f, colour: LIMIT, dashed: false },
-        Contour { values: map.limit_g, colour: LIMIT, dashed: true },
+        Contour { values: map.authors_f, stroke: authors(false) },
+        Contour { values: map.authors_g, stroke: authors(true) },
+        Contour { values: map.limit_f, stroke: limit(false) },
+        Contour { values: map.limit_g, stroke: limit(true) },
     ];
     MapPanel { title: setting.title.into(), axis: map.axis, filled, contours, samples: map.samples }
 }
@@ -84,11 +90,11 @@ fn legend() -> Vec<LegendItem> {
     vec![
         LegendItem::Fill(AGREE, "networks agree: sgn f = sgn g".into()),
         LegendItem::Fill(DISAGREE, "networks disagree".into()),
-        LegendItem::Line(NETWORK, false, "f̂ = 0, the authors' statistic".into()),
-        LegendItem::Line(NETWORK, true, "ĝ = 0, the authors' statistic".into()),
-        LegendItem::Line(LIMIT, false, "F = 0, the limit of f".into()),
-        LegendItem::Line(LIMIT, true, "G = 0, the limit of g".into()),
-        LegendItem::Dot(SAMPLE_COLOURS[0], "samples with y = +1".into()),
-        LegendItem::Dot(SAMPLE_COLOURS[1], "samples with y = −1".into()),
+        LegendItem::Line(authors(false), "f̂ = 0, the authors' statistic".into()),
+        LegendItem::Line(authors(true), "ĝ = 0, the authors' statistic".into()),
+        LegendItem::Line(limit(false), "F = 0, the limit of f".into()),
+        LegendItem::Line(limit(true), "G = 0, the limit of g".into()),
+        LegendItem::Sample(1.0, "samples with y = +1".into()),
+        LegendItem::Sample(-1.0, "samples with y = −1".into()),
     ]
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Cell, Limits, StandardCell, Verification};
 use crate::report::significant;
 use crate::stats::{
-    difference_interval, fit_constant_of_squares, fit_rate, fit_two_powers, mean, mean_square_interval,
+    Squares, difference_interval, fit_constant_of_squares, fit_rate, fit_two_powers, mean_square_interval,
 };
 
 /// What a test says about a claim.
@@ -137,7 +137,12 @@ pub(super) fn decide(
         }));
     }
 
-    let constant = fit_constant_of_squares(&grouped(run, cells, |cell| cell.variance_ratio), -0.5, share);
+    // Squares of normal variables in the limit (W8), averaged over the test points.
+    let ratios: Vec<(f64, Squares)> = grouped(run, cells, |cell| cell.variance_ratio)
+        .into_iter()
+        .map(|(width, values)| (width, Squares { freedom: 1.0, values }))
+        .collect();
+    let constant = fit_constant_of_squares(&ratios, -0.5, share);
     claims.extend(constant.map(|(constant, interval)| {
         Claim::new(
             "function_variance",
@@ -152,26 +157,35 @@ pub(super) fn decide(
     claims.push(fewer_mismatches(run, "agreement_alone", "alone", cells, share, |c| c.alone.mismatch));
     claims.push(fewer_mismatches(run, "agreement_on_image", "on the image", cells, share, |c| c.on_image.mismatch));
 
-    let gradients: Vec<f64> = standard.iter().map(|cell| cell.initial_gradient_ratio).collect();
-    claims.push(Claim::new(
-        "initial_gradient",
-        "standard initialisation: ‖∇f_0‖² stays at (1+γ²)/2 for every width: mean ratio",
-        mean(&gradients),
-        mean_square_interval(&gradients, input_dim as f64, share),
-        [Some(1.0), Some(1.0)],
-        share,
-        Rule::Meets,
-    ));
-    let outputs: Vec<f64> = standard.iter().map(|cell| cell.initial_output_ratio).collect();
-    claims.push(Claim::new(
-        "initial_output",
-        "standard initialisation: f_0² stays at Σ(z,z) for every width: mean ratio",
-        mean(&outputs),
-        mean_square_interval(&outputs, 1.0, share),
-        [Some(1.0), Some(1.0)],
-        share,
-        Rule::Meets,
-    ));
+    for (id, statement, figure, freedom) in [
+        (
+            "initial_gradient",
+            "standard initialisation: ‖∇f_0‖² stays at (1+γ²)/2 for every width: mean ratio",
+            (|cell| cell.initial_gradient_ratio) as fn(&StandardCell) -> f64,
+            // Given the active neurons, m/2 or so, ∇f_0 is normal, and by Marchenko and Pastur no component has a larger share of its square
+            // than (d^(−1/2) + (m/2)^(−1/2))².
+            (|width, input_dim| (f64::sqrt(1.0 / input_dim) + f64::sqrt(2.0 / width)).powi(-2).max(1.0))
+                as fn(f64, f64) -> f64,
+        ),
+        (
+            "initial_output",
+            "standard initialisation: f_0² stays at Σ(z,z) for every width: mean ratio",
+            |cell| cell.initial_output_ratio,
+            |_, _| 1.0,
+        ),
+    ] {
+        let groups: Vec<Squares> = run
+            .widths
+            .iter()
+            .map(|&width| Squares {
+                freedom: freedom(width as f64, input_dim as f64),
+                values: standard.iter().filter(|cell| cell.width == width).map(figure).collect(),
+            })
+            .collect();
+        claims.extend(mean_square_interval(&groups, share).map(|(mean, interval)| {
+            Claim::new(id, statement, mean, interval, [Some(1.0), Some(1.0)], share, Rule::Meets)
+        }));
+    }
     claims
 }
 
