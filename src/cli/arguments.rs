@@ -40,55 +40,10 @@ impl Common {
         Ok(())
     }
 
-    /// An error unless the JSON document and these files can be written, each to a place of its own where no input lies.
-    pub fn check_outputs(&self, files: &Files<'_>) -> anyhow::Result<()> {
-        for path in &files.arrays {
-            data::check_output(path)?;
-        }
-        if let Some(path) = files.table {
-            if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-                bail!("{}: a table is written as text; expected a path that ends in .csv", path.display());
-            }
-            data::check_writable(path)?;
-        }
-        let json = self.json.as_ref().filter(|_| !self.json_on_stdout());
-        if let Some(path) = json {
-            data::check_writable(path)?;
-        }
-        let all: Vec<&PathBuf> = files.arrays.iter().copied().chain(files.table).chain(json).collect();
-        for (index, path) in all.iter().enumerate() {
-            if all[..index].contains(path) {
-                bail!("{}: named for two results; expected a file for each", path.display());
-            }
-            check_not_read(path, &files.inputs)?;
-        }
-        Ok(())
-    }
-
     /// Whether standard output belongs to the JSON document, so that no other word may go there.
     pub fn json_on_stdout(&self) -> bool {
         self.json.as_deref() == Some(Path::new("-"))
     }
-}
-
-/// The files that a command names.
-#[derive(Default)]
-pub struct Files<'a> {
-    /// Arrays that it writes.
-    pub arrays: Vec<&'a PathBuf>,
-    /// A table that it writes, as text.
-    pub table: Option<&'a PathBuf>,
-    /// What it reads.
-    pub inputs: Vec<&'a PathBuf>,
-}
-
-/// An error if a result would be written over an input, by whatever name it goes.
-pub fn check_not_read(path: &Path, inputs: &[&PathBuf]) -> anyhow::Result<()> {
-    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
-    if inputs.iter().any(|input| place(input) == place(path)) {
-        bail!("{}: read and to be written; expected another place for the result", path.display());
-    }
-    Ok(())
 }
 
 /// γ from the command line.
@@ -288,8 +243,8 @@ pub struct UserData {
 
 impl UserData {
     /// The three files.
-    pub fn paths(&self) -> [&PathBuf; 3] {
-        [&self.train, &self.labels, &self.test]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        [&self.train, &self.labels, &self.test].map(Clone::clone).into()
     }
 
     /// Reads and checks all three.

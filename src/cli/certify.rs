@@ -12,7 +12,8 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use perturbation_learning::theory::bound::PairCertificate;
 use serde::Serialize;
 
-use super::arguments::{Common, Files, Random, ScenarioName, parse_count, parse_positive, parse_slope};
+use super::arguments::{Common, Random, ScenarioName, parse_count, parse_positive, parse_slope};
+use super::files::Files;
 use super::learn::ExperimentData;
 use super::{Verdict, say};
 
@@ -148,8 +149,8 @@ struct CertifyResult {
 /// Computes and writes the certificate.
 pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    let (table, inputs) = (arguments.out.as_ref(), arguments.data.paths());
-    arguments.common.check_outputs(&Files { table, inputs, ..Files::default() })?;
+    let (table, inputs) = (arguments.out.as_ref(), arguments.data.paths()?);
+    Files { table, inputs, ..Files::default() }.check(&arguments.common)?;
     let sampled = arguments.method == MethodName::Sampled;
     if arguments.samples.is_some() && !sampled {
         bail!("--samples: --method closed-form draws no sample");

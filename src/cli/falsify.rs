@@ -8,7 +8,8 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use registry::Kind;
 use serde::Serialize;
 
-use super::arguments::{Common, Files, Random, parse_count, parse_positive};
+use super::arguments::{Common, Random, parse_count, parse_positive};
+use super::files::Files;
 use super::{Verdict, say};
 
 /// Hunt for a counterexample to a proved bound.
@@ -60,7 +61,7 @@ const DESCRIPTION: &str = "The case of the largest observed/bound that a hunt co
 
 /// Hunts, prints the worst case, writes the document.
 pub fn run(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
-    arguments.common.check_outputs(&Files::default())?;
+    Files::default().check(&arguments.common)?;
     let Some(id) = &arguments.bound else {
         return list(arguments);
     };

@@ -1,11 +1,12 @@
 //! `pertlearn learn`: one run of the whole experiment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use perturbation_learning::data::{
-    self, ClassPair, DataSet, Synthetic, classes_to_signs, fashion, labels_like, load_idx_directory, mnist, synthetic,
+    self, ClassPair, DataSet, Synthetic, classes_to_signs, fashion, idx_files, labels_like, load_idx_directory, mnist,
+    synthetic,
 };
 use perturbation_learning::experiment::expect::ExpectedDeviations;
 use perturbation_learning::experiment::learn::{Experiment, Outcome, Schedule, Training};
@@ -14,10 +15,11 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
 use super::arguments::{
-    Common, Files, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count,
-    parse_finite, parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory,
-    require_history, require_memory,
+    Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count, parse_finite,
+    parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history,
+    require_memory,
 };
+use super::files::Files;
 use super::{Verdict, say};
 
 /// Where the data come from: a name, a directory, or the user's arrays.
@@ -51,6 +53,18 @@ fn is_synthetic(name: &str) -> bool {
 /// Whether this is the name of a data set, not of a directory.
 fn is_named(name: &str) -> bool {
     is_synthetic(name) || ["mnist", "fashion"].contains(&name)
+}
+
+/// The files that are read for data of these names: those of directories.
+pub fn files_of(names: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for name in names {
+        // What is neither a name nor a directory is refused when it is to be read.
+        if !is_named(name) && Path::new(name).is_dir() {
+            files.extend(idx_files(Path::new(name))?);
+        }
+    }
+    Ok(files)
 }
 
 impl DataArguments {
@@ -116,8 +130,10 @@ pub struct ExperimentData {
 
 impl ExperimentData {
     /// The files that are read, if the data are the user's.
-    pub fn paths(&self) -> Vec<&PathBuf> {
-        [&self.train, &self.labels, &self.test].into_iter().flatten().collect()
+    pub fn paths(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut paths = files_of(self.data.data.as_slice())?;
+        paths.extend([&self.train, &self.labels, &self.test].into_iter().flatten().cloned());
+        Ok(paths)
     }
 
     /// Reads and checks the data, with the labels of the test points if a file of them is given.
@@ -237,8 +253,8 @@ struct LearnResult {
 /// Runs the experiment and prints it.
 pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    let inputs = arguments.data.paths().into_iter().chain(&arguments.test_labels).collect();
-    arguments.common.check_outputs(&Files { inputs, ..Files::default() })?;
+    let inputs = arguments.data.paths()?.into_iter().chain(arguments.test_labels.clone()).collect();
+    Files { inputs, ..Files::default() }.check(&arguments.common)?;
     let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.random.seed)?;
     if arguments.descent {
         require_descent_memory(arguments.width, &data.train, arguments.loss, arguments.precision)?;

@@ -3,6 +3,7 @@
 mod arguments;
 mod certify;
 mod falsify;
+mod files;
 mod kernel;
 mod learn;
 mod paper;

@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use perturbation_learning::data::{
-    self, ClassPair, DataSet, check_writable_directory, fashion, load_idx_directory, mnist,
+    self, ClassPair, DataSet, check_writable_directory, fashion, idx_files, load_idx_directory, mnist,
 };
 use perturbation_learning::experiment::paper::chart::{by_id, figure};
 use perturbation_learning::experiment::paper::parameters::{DataName, data_digest};
 use perturbation_learning::experiment::paper::plan::{FigureName, ImageSet, PanelName, Plan, Request, Scale};
-use perturbation_learning::experiment::paper::store::{Header, Record, Shard, Store, merge, read_times};
+use perturbation_learning::experiment::paper::store::{Header, Record, Shard, Store, merge, read_times, times_path};
 use perturbation_learning::experiment::paper::sweep::Sweep;
 use perturbation_learning::experiment::paper::table::write_runs;
 
-use super::arguments::{Common, Files, PrecisionName, Random, check_not_read};
+use super::arguments::{Common, PrecisionName, Random};
+use super::files::{Files, check_not_read};
 use super::{Verdict, say};
 use progress::Progress;
 
@@ -202,13 +203,41 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
 
 impl PaperArguments {
     fn check(&self) -> anyhow::Result<()> {
-        self.common.check_outputs(&Files::default())?;
+        Files { inside: self.written(), inputs: self.read()?, ..Files::default() }.check(&self.common)?;
         check_writable_directory(&self.out)?;
         let runs_only = self.shard.is_some() || self.only_grid || !self.panel.is_empty();
         if runs_only && self.figures().is_empty() {
             bail!("maps: --shard, --only-grid and --panel are for the figures of runs");
         }
         Ok(())
+    }
+
+    /// What is written into the output directory: names that a sweep gives, whether this call draws or not.
+    fn written(&self) -> Vec<PathBuf> {
+        let figures = FigureName::ALL.map(FigureName::name).into_iter().chain(["maps"]);
+        let figures = figures.flat_map(|name| ["svg", "png", "csv"].map(|extension| format!("{name}.{extension}")));
+        let names = figures.chain(["runs.csv".into(), "paper.json".into()]).map(|name| self.out.join(name));
+        let runs = self.runs_path();
+        names.chain([times_path(&runs), runs]).collect()
+    }
+
+    /// What is read, or would be by a call for another part of the sweep: image sets, and files of runs other than its own.
+    fn read(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for set in self.data_dir.iter().flat_map(|directory| ["mnist", "fashion"].map(|name| directory.join(name))) {
+            if set.is_dir() {
+                files.extend(idx_files(&set)?);
+            }
+        }
+        let own = self.runs_path();
+        let own = [times_path(&own), own];
+        let there = std::fs::read_dir(&self.out).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_store = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("runs") && name.ends_with(".jsonl") && !own.contains(path)
+        };
+        files.extend(there.filter(is_store));
+        Ok(files)
     }
 
     /// A line on standard output, unless that belongs to the JSON document.
@@ -384,7 +413,9 @@ pub struct MergeArguments {
 
 /// Joins the files.
 pub fn run_merge(arguments: &MergeArguments) -> anyhow::Result<Verdict> {
-    check_not_read(&arguments.out, &arguments.files.iter().collect::<Vec<_>>())?;
+    // Wall times lie beside the runs, here and there.
+    let inputs: Vec<PathBuf> = arguments.files.iter().flat_map(|file| [file.clone(), times_path(file)]).collect();
+    check_not_read(&[&arguments.out, &times_path(&arguments.out)], &inputs)?;
     data::check_writable(&arguments.out)?;
     let merged = merge(&arguments.files, &arguments.out)?;
     let failed = merged.records.iter().filter(|record| record.failure.is_some()).count();

@@ -17,10 +17,10 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::arguments::{
-    Common, Files, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, check_not_read,
-    parse_count, parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory,
-    require_history, require_memory,
+    Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, parse_count, parse_nonnegative,
+    parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history, require_memory,
 };
+use super::files::Files;
 
 /// Train one network of finite width and evaluate it at test points.
 ///
@@ -201,14 +201,14 @@ impl TrainArguments {
     fn check_outputs(&self) -> anyhow::Result<()> {
         let arrays = [Some(&self.out), self.initial_out.as_ref(), self.gradient_out.as_ref()];
         let given = [&self.hidden, &self.bias, &self.readout_weights];
-        let inputs: Vec<_> = self.data.paths().into_iter().chain(given.into_iter().flatten()).collect();
+        let inputs = self.data.paths().into_iter().chain(given.into_iter().flatten().cloned()).collect();
+        let mut inside = Vec::new();
         if let Some(directory) = &self.weights_out {
             data::check_writable_directory(directory)?;
-            for name in WEIGHT_FILES {
-                check_not_read(&directory.join(name), &inputs)?;
-            }
+            inside.extend(WEIGHT_FILES.map(|name| directory.join(name)));
         }
-        self.common.check_outputs(&Files { arrays: arrays.into_iter().flatten().collect(), table: None, inputs })
+        let arrays = arrays.into_iter().flatten().collect();
+        Files { arrays, inside, inputs, ..Files::default() }.check(&self.common)
     }
 
     /// An error unless there is memory for a network of this width.

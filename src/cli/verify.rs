@@ -11,8 +11,9 @@ use perturbation_learning::problem::Slope;
 use perturbation_learning::report::{RunRecord, Table, significant, write_json};
 use serde::Serialize;
 
-use super::arguments::{Common, Files, Random, ReadoutName, parse_count, parse_slope};
-use super::learn::DataArguments;
+use super::arguments::{Common, Random, ReadoutName, parse_count, parse_slope};
+use super::files::Files;
+use super::learn::{DataArguments, files_of};
 use super::{Verdict, say};
 
 /// Verify the theorem on real images (the default command).
@@ -89,7 +90,9 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
     let run = arguments.verification();
     run.check()?;
-    arguments.common.check_outputs(&Files::default())?;
+    let path = arguments.out.join("verify.json");
+    Files { inside: vec![path.clone()], inputs: files_of(&arguments.data)?, ..Files::default() }
+        .check(&arguments.common)?;
     check_writable_directory(&arguments.out)?;
     let settings = arguments.settings()?;
     let quiet = arguments.common.json_on_stdout();
@@ -122,7 +125,6 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
         run: RunRecord::new(run.seed, start.elapsed().as_secs_f64()),
     };
     std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
-    let path = arguments.out.join("verify.json");
     write_json(&path, &document)?;
     arguments.common.write(&document)?;
     if !quiet {

@@ -3,7 +3,7 @@
 //! Points are rows: an N×d array. Values are taken as they are: unsigned bytes stay 0 … 255. Files are written whole or
 //! not at all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nalgebra::DMatrix;
 
@@ -36,6 +36,12 @@ fn read(path: &Path) -> Result<Array> {
         "csv" => read_csv(path),
         other => Err(format_error(path, format!("extension '{other}'; expected .npy, .npz, .npz:NAME or .csv"))),
     }
+}
+
+/// The file that is read for this name: `archive.npz` for `archive.npz:member`, otherwise the file of that name.
+#[must_use]
+pub fn array_file(path: &Path) -> PathBuf {
+    split_member(path).map_or_else(|| path.into(), |(archive, _)| archive)
 }
 
 /// Points, one per row: a two-dimensional array.

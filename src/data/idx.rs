@@ -169,7 +169,7 @@ pub(super) fn in_file_order(mut positive: Vec<usize>, negative: Vec<usize>) -> V
     positive
 }
 
-/// Reads the file of a directory whose name has the split's and the kind's usual parts, gzipped or not.
+/// Finds the file of a directory whose name has the split's and the kind's usual parts, gzipped or not.
 fn find_file(directory: &Path, split: &str, kind: &str) -> Result<Option<PathBuf>> {
     let failed = |source| Error::Io { path: directory.into(), source };
     let mut found = Vec::new();
@@ -187,6 +187,16 @@ fn find_file(directory: &Path, split: &str, kind: &str) -> Result<Option<PathBuf
         return Err(format_error(directory, problem));
     }
     Ok(found.pop())
+}
+
+/// The files that [`load_idx_directory`] reads.
+///
+/// # Errors
+/// A directory that cannot be listed; an ambiguous file.
+pub fn idx_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let parts = [("train", "images"), ("train", "labels"), ("t10k", "images"), ("t10k", "labels")];
+    let found = parts.iter().map(|(split, kind)| find_file(directory, split, kind));
+    found.filter_map(Result::transpose).collect()
 }
 
 fn read_split(directory: &Path, split: &str) -> Result<Option<(PathBuf, Split)>> {

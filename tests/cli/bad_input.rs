@@ -11,12 +11,12 @@ use perturbation_learning::data::{write_matrix, write_point_columns};
 
 use crate::place::{Place, idx_images, idx_labels, text};
 
-const USER: &str = "--train x.npy --labels y.npy --test z.npy";
-const CERTIFY: &str = "--scenario a --epsilon 1 --time 1 --time-perturbed 1 --failure-probability 0.1 --samples 10";
-const FLOW: &str = "--flow --time 1 --time-perturbed 1";
+pub const USER: &str = "--train x.npy --labels y.npy --test z.npy";
+pub const CERTIFY: &str = "--scenario a --epsilon 1 --time 1 --time-perturbed 1 --failure-probability 0.1 --samples 10";
+pub const FLOW: &str = "--flow --time 1 --time-perturbed 1";
 
 /// Runs the words; expects status 2, the parts in the message, and the same files as before.
-fn refuse(place: &Place, words: &str, parts: &[&str]) {
+pub fn refuse(place: &Place, words: &str, parts: &[&str]) {
     let before = files(place);
     let output = place.run(words);
     let message = text(&output.stderr);

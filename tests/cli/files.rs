@@ -1,0 +1,102 @@
+//! Files that a command names: results keep clear of what is read and of each other, and stay if nobody can listen.
+
+use std::path::Path;
+
+use crate::bad_input::{CERTIFY, FLOW, refuse};
+use crate::place::{Place, idx_images, idx_labels};
+
+const TINY_SWEEP: &str = "paper shifted-gauss-b --panel default --seeds 1 --without-theory --only-grid";
+
+/// A directory with IDX files: sixteen images for training, labels packed or not, and four to test.
+fn images(place: &Place, name: &str) {
+    std::fs::create_dir_all(place.path(name)).unwrap();
+    let write = |file: &str, bytes: Vec<u8>| std::fs::write(place.path(&format!("{name}/{file}")), bytes).unwrap();
+    let pixels: Vec<u8> = (0..64_u8).map(|i| i.wrapping_mul(37)).collect();
+    write("train-images-idx3-ubyte", idx_images(16, 2, &pixels));
+    // Files are recognised as packed by their content, so any may bear this name.
+    write("train-labels-idx1-ubyte.gz", idx_labels(&[1, 2].repeat(8)));
+    write("t10k-images-idx3-ubyte", idx_images(4, 2, &pixels[16..32]));
+    write("t10k-labels-idx1-ubyte", idx_labels(&[2, 1, 1, 2]));
+}
+
+fn link(place: &Place, target: &str, name: &str) {
+    std::os::unix::fs::symlink(target, place.path(name)).unwrap();
+}
+
+#[test]
+fn an_archive_is_read_whichever_member_is_named() {
+    let place = Place::empty();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/two.npz");
+    std::fs::copy(fixture, place.path("data.npz")).unwrap();
+    let data = "--train data.npz:x --labels data.npz:y --test data.npz:x";
+    for words in [
+        "kernel --x data.npz:x --out new.npy".to_string(),
+        format!("predict {data} --time 1 --out new.npy"),
+        format!("train {data} --width 8 --flow --time 1 --out new.npy"),
+        format!("learn {data} --scenario a --epsilon 1 --width 8 {FLOW}"),
+        format!("certify {data} {CERTIFY} --width 8"),
+    ] {
+        for name in ["data.npz", "./data.npz"] {
+            refuse(&place, &format!("{words} --json {name}"), &[&format!("{name}: read and to be written")]);
+        }
+    }
+    place.succeed(&format!("predict {data} --time 1 --out f.npy"));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_files_of_an_image_directory_are_read() {
+    let place = Place::empty();
+    images(&place, "sets/mnist");
+    link(&place, "sets/mnist", "linked");
+    link(&place, "sets/mnist/t10k-labels-idx1-ubyte", "link.json");
+    link(&place, "sets/mnist/train-images-idx3-ubyte", "link.csv");
+    let data = "--data sets/mnist --classes 1 2";
+    let verify = "verify --data gauss --data sets/mnist --classes 1 2 --out new";
+    for words in [
+        format!("learn {data} --scenario a --epsilon 1 --width 8 {FLOW}"),
+        format!("certify {data} {CERTIFY} --width 8"),
+        verify.into(),
+        "paper mnist-a --panel default --seeds 1 --data-dir sets --out new".into(),
+    ] {
+        for name in [
+            "sets/mnist/train-labels-idx1-ubyte.gz",
+            "sets/mnist/train-images-idx3-ubyte",
+            "./sets/mnist/../mnist/t10k-images-idx3-ubyte",
+            "linked/t10k-labels-idx1-ubyte",
+            "link.json",
+        ] {
+            refuse(&place, &format!("{words} --json {name}"), &[&format!("{name}: read and to be written")]);
+        }
+    }
+    let words = format!("certify {data} {CERTIFY} --width 8 --out link.csv");
+    refuse(&place, &words, &["link.csv: read and to be written"]);
+    std::fs::create_dir(place.path("new")).unwrap();
+    link(&place, "../sets/mnist/train-images-idx3-ubyte", "new/verify.json");
+    refuse(&place, verify, &["new/verify.json: read and to be written"]);
+}
+
+#[test]
+fn a_store_of_runs_is_not_written_over() {
+    let place = Place::empty();
+    std::fs::create_dir(place.path("o")).unwrap();
+    let words = format!("{TINY_SWEEP} --out o");
+    refuse(&place, &format!("{words} --json o/runs.jsonl"), &["o/runs.jsonl: named for two results"]);
+    place.succeed(&words);
+    let runs = place.bytes("o/runs.jsonl");
+    refuse(&place, &format!("{words} --resume --json o/runs.jsonl"), &["o/runs.jsonl: named for two results"]);
+    for shard in ["1/2", "2/2"] {
+        place.succeed(&format!("{words} --shard {shard}"));
+    }
+    // Other parts of the same sweep, which this call does not open.
+    let other = "o/runs-2-of-2.jsonl";
+    for words in [format!("{words} --resume"), format!("{words} --resume --shard 1/2")] {
+        refuse(&place, &format!("{words} --json {other}"), &[&format!("{other}: read and to be written")]);
+    }
+    assert_eq!(place.bytes("o/runs.jsonl"), runs);
+    // Wall times lie beside the runs.
+    let merge = "merge o/runs-1-of-2.jsonl o/runs-2-of-2.jsonl";
+    refuse(&place, &format!("{merge} --out o/runs-1-of-2.times.jsonl"), &["runs-1-of-2.times.jsonl: read and to be"]);
+    refuse(&place, &format!("{merge} --out o/runs-1-of-2.csv"), &["runs-1-of-2.times.jsonl: read and to be written"]);
+    place.succeed(&format!("{merge} --out o/merged.jsonl"));
+}
