@@ -1,5 +1,6 @@
-//! The files that a command names: results keep clear of what is read.
+//! The files that a command names: results keep clear of what is read, and of each other.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -38,8 +39,11 @@ impl Files<'_> {
         }
         let named = self.arrays.iter().copied().chain(self.table).chain(json);
         let all: Vec<&PathBuf> = self.inside.iter().chain(named).collect();
-        for (index, path) in all.iter().enumerate() {
-            if all[..index].contains(path) {
+        let mut places = HashSet::new();
+        for path in &all {
+            // A pipe or a device takes whatever comes.
+            let shared = path.exists() && !path.is_file();
+            if !places.insert(place(path)) && !shared {
                 bail!("{}: named for two results; expected a file for each", path.display());
             }
         }

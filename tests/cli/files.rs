@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use crate::bad_input::{CERTIFY, FLOW, refuse};
+use crate::bad_input::{CERTIFY, FLOW, USER, refuse};
 use crate::place::{Place, idx_images, idx_labels};
 
 const TINY_SWEEP: &str = "paper shifted-gauss-b --panel default --seeds 1 --without-theory --only-grid";
+const TINY_VERIFY: &str = "verify --data shifted-gauss --input-dim 10 --train-count 40 --widths 16,64,256 --networks 2";
 
 /// A directory with IDX files: sixteen images for training, labels packed or not, and four to test.
 fn images(place: &Place, name: &str) {
@@ -84,7 +85,9 @@ fn a_store_of_runs_is_not_written_over() {
     refuse(&place, &format!("{words} --json o/runs.jsonl"), &["o/runs.jsonl: named for two results"]);
     place.succeed(&words);
     let runs = place.bytes("o/runs.jsonl");
-    refuse(&place, &format!("{words} --resume --json o/runs.jsonl"), &["o/runs.jsonl: named for two results"]);
+    for name in ["o/runs.jsonl", "./o/../o/runs.jsonl"] {
+        refuse(&place, &format!("{words} --resume --json {name}"), &[&format!("{name}: named for two results")]);
+    }
     for shard in ["1/2", "2/2"] {
         place.succeed(&format!("{words} --shard {shard}"));
     }
@@ -99,4 +102,59 @@ fn a_store_of_runs_is_not_written_over() {
     refuse(&place, &format!("{merge} --out o/runs-1-of-2.times.jsonl"), &["runs-1-of-2.times.jsonl: read and to be"]);
     refuse(&place, &format!("{merge} --out o/runs-1-of-2.csv"), &["runs-1-of-2.times.jsonl: read and to be written"]);
     place.succeed(&format!("{merge} --out o/merged.jsonl"));
+}
+
+/// By whatever names they go, two results do not lie in one place.
+#[cfg(unix)]
+#[test]
+fn every_result_has_a_place_of_its_own() {
+    let place = Place::with_data();
+    for directory in ["w", "o"] {
+        std::fs::create_dir(place.path(directory)).unwrap();
+    }
+    for name in ["old.npy", "old.csv", "w/bias.npy"] {
+        std::fs::write(place.path(name), "old").unwrap();
+    }
+    for (target, name) in
+        [("old.npy", "one.npy"), ("old.npy", "two.npy"), ("old.csv", "one.json"), ("w", "v"), ("w/bias.npy", "b.json")]
+    {
+        link(&place, target, name);
+    }
+    let train = format!("train {USER} --width 8 --flow --time 1");
+    let certify = format!("certify {USER} {CERTIFY} --width 8");
+    let sweep = "paper shifted-gauss-b --panel default --seeds 1 --without-theory --out o";
+    for (words, name) in [
+        (format!("{train} --out g1.npy --initial-out ./g1.npy"), "./g1.npy"),
+        (format!("{train} --out one.npy --initial-out two.npy"), "two.npy"),
+        (format!("{train} --out one.npy --gradient-out old.npy"), "old.npy"),
+        (format!("{train} --out w/hidden.npy --weights-out w"), "w/hidden.npy"),
+        (format!("{train} --out w/readout.npy --weights-out ./v"), "w/readout.npy"),
+        (format!("{train} --out g.npy --weights-out w --json w/bias.npy"), "w/bias.npy"),
+        (format!("{train} --out g.npy --weights-out v --json w/bias.npy"), "w/bias.npy"),
+        (format!("{train} --out g.npy --weights-out w --json b.json"), "b.json"),
+        (format!("{train} --out g2.csv --json ./g2.csv"), "./g2.csv"),
+        ("kernel --x x.npy --out k.csv --json o/../k.csv".into(), "o/../k.csv"),
+        (format!("predict {USER} --time 1 --out f.csv --json ./f.csv"), "./f.csv"),
+        (format!("{certify} --out c9.csv --json ./c9.csv"), "./c9.csv"),
+        (format!("{certify} --out old.csv --json one.json"), "one.json"),
+        ("tightness --quick --out t.csv --json ./t.csv".into(), "./t.csv"),
+        (format!("{TINY_VERIFY} --out o --json o/verify.json"), "o/verify.json"),
+        (format!("{sweep} --json o/runs.jsonl"), "o/runs.jsonl"),
+        (format!("{sweep} --json ./o/runs.times.jsonl"), "./o/runs.times.jsonl"),
+        (format!("{sweep} --json o/runs.csv"), "o/runs.csv"),
+        (format!("{sweep} --json o/paper.json"), "o/paper.json"),
+        (format!("{sweep} --json o/shifted-gauss-b.csv"), "o/shifted-gauss-b.csv"),
+        (format!("{sweep} --json o/shifted-gauss-b.png"), "o/shifted-gauss-b.png"),
+        (format!("{sweep} --json o/shifted-gauss-b.svg"), "o/shifted-gauss-b.svg"),
+        (format!("{sweep} --shard 1/2 --json o/runs-1-of-2.jsonl"), "o/runs-1-of-2.jsonl"),
+        (format!("{sweep} --shard 1/2 --json o/runs-1-of-2.times.jsonl"), "o/runs-1-of-2.times.jsonl"),
+        ("paper maps --out o --json o/maps.csv".into(), "o/maps.csv"),
+    ] {
+        refuse(&place, &words, &[&format!("{name}: named for two results; expected a file for each")]);
+    }
+    // Neighbours do not disturb, nor does what swallows everything.
+    place.succeed(&format!("{train} --out w/f.npy --initial-out w/f0.npy --weights-out w --json w/train.json"));
+    std::os::unix::fs::symlink("/dev/null", place.path("null.csv")).unwrap();
+    place.succeed(&format!("{certify} --out null.csv --json /dev/null"));
+    place.succeed(&format!("{TINY_SWEEP} --out o --json o/other.json"));
 }
