@@ -9,8 +9,10 @@ use perturbation_learning::data::{self, classes_to_signs};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{Initialisation, Precision, Readout};
 use perturbation_learning::problem::{Points, Scenario, Slope, TrainingSet};
-use perturbation_learning::report::write_json;
+use perturbation_learning::report::{json_text, write_json};
 use serde::Serialize;
+
+use super::say_text;
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -34,8 +36,10 @@ pub struct Random {
 impl Common {
     /// Writes `result` where `--json` says.
     pub fn write(&self, result: &impl Serialize) -> anyhow::Result<()> {
-        if let Some(path) = &self.json {
-            write_json(path, result)?;
+        match &self.json {
+            Some(_) if self.json_on_stdout() => say_text(json_text(Path::new("standard output"), result)?),
+            Some(path) => write_json(path, result)?,
+            None => (),
         }
         Ok(())
     }

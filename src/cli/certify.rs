@@ -185,7 +185,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         write_text(path, &to_csv(&certificate))?;
     }
     if !arguments.common.json_on_stdout() {
-        print(arguments, width, &certificate, certified_width)?;
+        print(arguments, width, &certificate, certified_width);
     }
     arguments.common.write(&CertifyResult {
         train_count: data.train.count(),
@@ -292,12 +292,7 @@ fn to_csv(certificate: &PairCertificate) -> String {
     text
 }
 
-fn print(
-    arguments: &CertifyArguments,
-    width: usize,
-    found: &PairCertificate,
-    certified_width: Option<usize>,
-) -> anyhow::Result<()> {
+fn print(arguments: &CertifyArguments, width: usize, found: &PairCertificate, certified_width: Option<usize>) {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let count = found.certified.len();
     let mut table = Table::new(&[&format!("width {width}"), "f", "g", "both"]);
@@ -313,17 +308,16 @@ fn print(
     let dash = || "–".to_string();
     table.row(vec!["median |limit|".into(), median(&found.limit_f, t), median(&found.limit_g, t2), dash()]);
     table.row(vec!["median error bound".into(), median(&found.error_f, 1.0), median(&found.error_g, 1.0), dash()]);
-    say(format_args!("{table}"))?;
+    say(format_args!("{table}"));
     say(format_args!(
         "with probability at least {}, sgn f = sgn g at all certified points: {} of the {} with F·G > 0",
         1.0 - arguments.failure_probability,
         percent(found.share_of_agreeing()),
         found.agreeing()
-    ))?;
+    ));
     match (arguments.share, certified_width) {
-        (Some(share), Some(width)) => say(format_args!("width {width} certifies {} of them", percent(share)))?,
-        (Some(share), None) => say(format_args!("no width up to {WIDEST} certifies {} of them", percent(share)))?,
+        (Some(share), Some(width)) => say(format_args!("width {width} certifies {} of them", percent(share))),
+        (Some(share), None) => say(format_args!("no width up to {WIDEST} certifies {} of them", percent(share))),
         (None, _) => (),
     }
-    Ok(())
 }

@@ -76,8 +76,8 @@ pub fn run(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
     let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
     let violated = outcome.violated;
     if !arguments.common.json_on_stdout() {
-        say(format_args!("{id}: {} ({})", entry.about(), words(entry.kind())))?;
-        say(report(&outcome, arguments.random.seed, run.seconds))?;
+        say(format_args!("{id}: {} ({})", entry.about(), words(entry.kind())));
+        say(report(&outcome, arguments.random.seed, run.seconds));
     }
     arguments.common.write(&Document {
         description: DESCRIPTION,
@@ -94,7 +94,7 @@ fn list(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
     let all = registry::entries();
     if !arguments.common.json_on_stdout() {
         for entry in &all {
-            say(format_args!("{:<4} {:<34} {}", entry.id(), words(entry.kind()), entry.about()))?;
+            say(format_args!("{:<4} {:<34} {}", entry.id(), words(entry.kind()), entry.about()));
         }
     }
     let listed = |e: &registry::Entry| Listed { id: e.id(), kind: e.kind(), about: e.about() };

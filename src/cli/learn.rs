@@ -274,7 +274,7 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let expected = arguments.expect.then(|| experiment.expected_deviations(&data)).transpose()?;
     let outcome = experiment.run(&data)?.outcome;
     if !arguments.common.json_on_stdout() {
-        print(&outcome, expected)?;
+        print(&outcome, expected);
     }
     let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
     let (width, epsilon) = (arguments.width, arguments.epsilon);
@@ -321,7 +321,7 @@ impl LearnArguments {
     }
 }
 
-fn print(outcome: &Outcome, expected: Option<ExpectedDeviations>) -> anyhow::Result<()> {
+fn print(outcome: &Outcome, expected: Option<ExpectedDeviations>) {
     let mut table = Table::new(&["", "f (clean data)", "g (perturbations)"]);
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let mut row = |name: &str, f: String, g: String| table.row(vec![name.into(), f, g]);
@@ -337,10 +337,9 @@ fn print(outcome: &Outcome, expected: Option<ExpectedDeviations>) -> anyhow::Res
     }
     row("size of the initial output (rms)", number(outcome.initial_f_scale), number(outcome.initial_g_scale));
     row("training time", number(outcome.time), number(outcome.time_perturbed));
-    say(format_args!("{table}"))?;
-    say(format_args!("agreement of f and g on the test points   {}", percent(outcome.agreement)))?;
-    say(format_args!("  predicted by the infinite-width limits  {}", percent(outcome.agreement_limit)))?;
-    say(format_args!("cosine of the perturbations to ∇F         {}", significant(outcome.cosine_limit_gradient, 4)))?;
-    say(format_args!("  to the paper's weighted sum             {}", significant(outcome.cosine_weighted_sum, 4)))?;
-    Ok(())
+    say(format_args!("{table}"));
+    say(format_args!("agreement of f and g on the test points   {}", percent(outcome.agreement)));
+    say(format_args!("  predicted by the infinite-width limits  {}", percent(outcome.agreement_limit)));
+    say(format_args!("cosine of the perturbations to ∇F         {}", significant(outcome.cosine_limit_gradient, 4)));
+    say(format_args!("  to the paper's weighted sum             {}", significant(outcome.cosine_weighted_sum, 4)));
 }

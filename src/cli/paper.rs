@@ -174,7 +174,7 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
         records = arguments.sweep(&request, plan, images.clone())?;
     }
     if let Some(shard) = arguments.shard {
-        arguments.say(format_args!("shard {}/{}: {} runs", shard.index, shard.count, records.len()))?;
+        arguments.say(format_args!("shard {}/{}: {} runs", shard.index, shard.count, records.len()));
         summary::write_shard(arguments, &request, &records, start.elapsed().as_secs_f64())?;
         return Ok(Verdict::Held);
     }
@@ -189,13 +189,13 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
                 drawn.extend(figure.write(&arguments.out)?);
             }
         }
-        summary::print(arguments, &request, plan, &records)?;
+        summary::print(arguments, &request, plan, &records);
     }
     if arguments.maps() && !arguments.only_grid {
         drawn.extend(maps::draw(arguments, &images)?);
     }
     for path in &drawn {
-        arguments.say(path.display())?;
+        arguments.say(path.display());
     }
     summary::write(arguments, &request, &records, start.elapsed().as_secs_f64())?;
     Ok(Verdict::Held)
@@ -241,8 +241,10 @@ impl PaperArguments {
     }
 
     /// A line on standard output, unless that belongs to the JSON document.
-    fn say(&self, line: impl std::fmt::Display) -> anyhow::Result<()> {
-        if self.common.json_on_stdout() { Ok(()) } else { say(line) }
+    fn say(&self, line: impl std::fmt::Display) {
+        if !self.common.json_on_stdout() {
+            say(line);
+        }
     }
 
     /// The figures of runs, in the paper's order.
@@ -353,7 +355,7 @@ impl PaperArguments {
         }
         let (store, records, cut) = Store::resume(path, header)?;
         if let Some(damage) = cut {
-            self.say(format_args!("{}: damaged end cut off ({damage}); its run is redone", path.display()))?;
+            self.say(format_args!("{}: damaged end cut off ({damage}); its run is redone", path.display()));
         }
         Ok((store, records))
     }
@@ -377,7 +379,7 @@ impl PaperArguments {
             total - left,
             size(each * workers as f64),
             size(each)
-        ))?;
+        ));
         Ok(workers)
     }
 }
@@ -424,6 +426,6 @@ pub fn run_merge(arguments: &MergeArguments) -> anyhow::Result<Verdict> {
         arguments.out.display(),
         merged.records.len(),
         arguments.files.len()
-    ))?;
+    ));
     Ok(Verdict::Held)
 }

@@ -102,7 +102,7 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
         bar.set_message(setting.data.name.clone());
         let report = run.run(setting, settings.len(), &|| bar.inc(1))?;
         if !quiet {
-            bar.suspend(|| print(&report))?;
+            bar.suspend(|| print(&report));
         }
         reports.push(report);
     }
@@ -128,7 +128,7 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     write_json(&path, &document)?;
     arguments.common.write(&document)?;
     if !quiet {
-        say(format_args!("{} (seed {}, {:.0} s)", path.display(), run.seed, document.run.seconds))?;
+        say(format_args!("{} (seed {}, {:.0} s)", path.display(), run.seed, document.run.seconds));
     }
     Ok(if rejected { Verdict::Rejected } else { Verdict::Held })
 }
@@ -194,7 +194,7 @@ fn progress_bar(steps: u64) -> ProgressBar {
     bar
 }
 
-fn print(report: &DataReport) -> anyhow::Result<()> {
+fn print(report: &DataReport) {
     say(format_args!(
         "{}: N = {}, d = {}, M = {} test points, T = {}, T' = {}, ε = {} alone, {} on the image",
         report.data,
@@ -205,7 +205,7 @@ fn print(report: &DataReport) -> anyhow::Result<()> {
         report.time_perturbed,
         significant(report.epsilon_alone, 2),
         significant(report.epsilon_on_image, 2)
-    ))?;
+    ));
     let limits = &report.limits;
     say(format_args!(
         "limits: median margin |T·F| {}, |T'·G| {} alone, {} on the image; sgn F = sgn G on {} and {} of the test points\n",
@@ -214,10 +214,10 @@ fn print(report: &DataReport) -> anyhow::Result<()> {
         significant(limits.margin_g_on_image, 2),
         percent(limits.agreement_alone),
         percent(limits.agreement_on_image)
-    ))?;
-    say(width_table(report))?;
-    say(standard_table(report))?;
-    say(claim_lines(report))
+    ));
+    say(width_table(report));
+    say(standard_table(report));
+    say(claim_lines(report));
 }
 
 fn percent(share: f64) -> String {

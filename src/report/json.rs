@@ -12,10 +12,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// A number that is NaN or infinite (JSON has no word for it, and `null` would hide it); a file that cannot be written.
 pub fn write_json<T: Serialize>(path: &Path, document: &T) -> Result<()> {
-    let failed = |problem: String| Error::Format { path: path.into(), problem };
-    let value = serde_json::to_value(NumbersOnly(document)).map_err(|e| failed(e.to_string()))?;
-    let mut text = serde_json::to_string_pretty(&value).map_err(|e| failed(e.to_string()))?;
-    text.push('\n');
+    let text = json_text(path, document)?;
     if path == Path::new("-") {
         use std::io::Write;
         return match std::io::stdout().write_all(text.as_bytes()) {
@@ -25,6 +22,18 @@ pub fn write_json<T: Serialize>(path: &Path, document: &T) -> Result<()> {
         };
     }
     write_atomically(path, text.as_bytes())
+}
+
+/// A document as indented text that ends in a newline; errors name `path`.
+///
+/// # Errors
+/// A number that is NaN or infinite.
+pub fn json_text<T: Serialize>(path: &Path, document: &T) -> Result<String> {
+    let failed = |problem: String| Error::Format { path: path.into(), problem };
+    let value = serde_json::to_value(NumbersOnly(document)).map_err(|e| failed(e.to_string()))?;
+    let mut text = serde_json::to_string_pretty(&value).map_err(|e| failed(e.to_string()))?;
+    text.push('\n');
+    Ok(text)
 }
 
 /// Serializes as the inner value, but refuses numbers that JSON would turn into `null`.

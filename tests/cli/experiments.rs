@@ -337,7 +337,7 @@ fn links_and_pipes_are_written_through() {
     assert_eq!(place.bytes("target.npy"), place.bytes("k.npy"));
 }
 
-/// A disk that is full is an error, on standard output too.
+/// A disk that is full is an error, on standard output too, where it costs no file.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_an_error() {
@@ -348,5 +348,5 @@ fn a_full_disk_is_an_error() {
         assert_eq!(output.status.code(), Some(2), "{words}");
         assert!(text(&output.stderr).contains("No space left"), "{}", text(&output.stderr));
     }
-    assert!(!place.path("k.npy").exists());
+    assert!(place.path("k.npy").exists());
 }

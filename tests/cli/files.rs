@@ -158,3 +158,33 @@ fn every_result_has_a_place_of_its_own() {
     place.succeed(&format!("{certify} --out null.csv --json /dev/null"));
     place.succeed(&format!("{TINY_SWEEP} --out o --json o/other.json"));
 }
+
+/// Standard output that takes nothing is an error, but loses no file.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_are_written_though_standard_output_fails() {
+    let place = Place::with_data();
+    let learn = format!("learn {USER} --scenario a --epsilon 1 --width 8 {FLOW}");
+    let certify = format!("certify {USER} {CERTIFY} --width 8");
+    for (words, names) in [
+        (format!("{TINY_VERIFY} --out v --json v.json"), ["v/verify.json", "v.json"]),
+        (format!("{learn} --json l.json"), ["l.json"; 2]),
+        ("falsify --bound G6 --evaluations 64 --json f.json".into(), ["f.json"; 2]),
+        ("falsify --list --json list.json".into(), ["list.json"; 2]),
+        ("tightness --quick --evaluations 0 --out t.csv --json t.json".into(), ["t.csv", "t.json"]),
+        (format!("{certify} --out c.csv --json c.json"), ["c.csv", "c.json"]),
+        (format!("{certify} --out d.csv --json -"), ["d.csv"; 2]),
+        (format!("{TINY_SWEEP} --out p --json p.json"), ["p/runs.csv", "p.json"]),
+        ("kernel --x x.npy --out k.npy --json -".into(), ["k.npy"; 2]),
+        (format!("train {USER} --width 8 --flow --time 1 --out g.npy --json -"), ["g.npy"; 2]),
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = place.command(&words).stdout(full).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}\n{message}");
+        assert!(message.contains("standard output: No space left"), "{words}\n{message}");
+        for name in names {
+            assert!(!place.bytes(name).is_empty(), "{words}: {name}");
+        }
+    }
+}
