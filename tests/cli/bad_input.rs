@@ -581,3 +581,19 @@ fn results_that_are_undefined_or_overflow() {
     let huge = format!("learn {USER} --width 8 --scenario b --epsilon 1e200 --json new.json {FLOW}");
     refuse(&place, &huge, &["norm", "expected at most"]);
 }
+
+/// Also where keys of one struct stand among those of another, and in lists.
+#[test]
+fn numbers_that_json_cannot_hold_are_named() {
+    let place = Place::with_data();
+    let words = format!("learn {USER} --scenario a --epsilon 1 --width 8 --flow --time 1 --time-perturbed 1e160");
+    let expected = "deviation_g is inf; expected a finite number";
+    assert_eq!(text(&place.run(&format!("{words} --json -")).stderr), format!("error: standard output: {expected}\n"));
+    let output = place.run(&format!("{words} --json new.json"));
+    assert_eq!(text(&output.stderr), format!("error: new.json: {expected}\n"));
+    assert!(!place.path("new.json").exists());
+    let closed = CERTIFY.replace("--time 1 --time-perturbed 1", "--time 1e160 --time-perturbed 1");
+    let closed = closed.replace("--samples 10", "--method closed-form --width 8 --json new.json");
+    let message = text(&place.run(&format!("certify {USER} {closed}")).stderr);
+    assert!(message.starts_with("error: new.json: error_f[0] is NaN; expected a finite number"), "{message}");
+}
