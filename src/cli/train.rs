@@ -227,7 +227,7 @@ impl TrainArguments {
     fn neurons(&self, train: &TrainingSet) -> anyhow::Result<Neurons> {
         let input_dim = train.input_dim();
         if let (Some(hidden), Some(bias), Some(readout)) = (&self.hidden, &self.bias, &self.readout_weights) {
-            let matrix = data::read_points(hidden)?;
+            let matrix = data::read_rows("hidden weights", hidden)?;
             if matrix.input_dim() != input_dim {
                 bail!(
                     "{}: hidden weights have shape {} × {}; expected m × {input_dim}, as the training points",

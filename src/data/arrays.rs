@@ -49,13 +49,21 @@ pub fn array_file(path: &Path) -> PathBuf {
 /// # Errors
 /// An unreadable file; another number of dimensions; the errors of [`Points::from_rows`].
 pub fn read_points(path: &Path) -> Result<Points> {
+    read_rows("points", path)
+}
+
+/// The same for rows of another kind, which errors name.
+///
+/// # Errors
+/// As [`read_points`].
+pub fn read_rows(name: &str, path: &Path) -> Result<Points> {
     let array = read(path)?;
     let [count, input_dim] = array.shape[..] else {
         let hint = if array.shape.len() == 1 { " (one point? reshape it to 1×d)" } else { "" };
         let problem = format!("shape {:?}{hint}; expected two dimensions, N points × d coordinates", array.shape);
         return Err(format_error(path, problem));
     };
-    Points::from_rows("points", count, input_dim, array.values).map_err(|e| e.in_file(path))
+    Points::from_rows(name, count, input_dim, array.values).map_err(|e| e.in_file(path))
 }
 
 /// A vector: one dimension, or a single row or column. Entries must be finite.

@@ -190,7 +190,7 @@ fn labels_that_are_not_two_classes() {
     refuse_everywhere(&place, ("x.npy", "three.npy", "z.npy"), &[expected]);
     let expected = "one.npy: labels has 1 distinct labels (7); expected exactly two classes";
     refuse_everywhere(&place, ("x.npy", "one.npy", "z.npy"), &[expected]);
-    let expected = "single_label.npy: labels has shape 1 label(s); expected at least two";
+    let expected = "single_label.npy: labels has shape 1; expected at least two";
     refuse_everywhere(&place, ("single.npy", "single_label.npy", "z.npy"), &[expected]);
 }
 
@@ -596,4 +596,42 @@ fn numbers_that_json_cannot_hold_are_named() {
     let closed = closed.replace("--samples 10", "--method closed-form --width 8 --json new.json");
     let message = text(&place.run(&format!("certify {USER} {closed}")).stderr);
     assert!(message.starts_with("error: new.json: error_f[0] is NaN; expected a finite number"), "{message}");
+}
+
+#[test]
+fn messages_name_what_was_given() {
+    let place = Place::with_data();
+    std::fs::create_dir(place.path("images")).unwrap();
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(place.path(&format!("images/{name}")), bytes).unwrap();
+    write("train-images-idx3-ubyte", idx_images(4, 2, &[9; 16]));
+    write("train-labels-idx1-ubyte", idx_labels(&[1, 2, 1, 2]));
+    write("t10k-images-idx3-ubyte", idx_images(2, 3, &[9; 18]));
+    write("t10k-labels-idx1-ubyte", idx_labels(&[1, 2]));
+    let words = format!("learn --data images --classes 1 2 --scenario a --epsilon 1 --width 8 {FLOW}");
+    refuse(
+        &place,
+        &words,
+        &["images/t10k-images-idx3-ubyte: 9 pixels per image; expected 4, as in images/train-images"],
+    );
+
+    write_matrix(&place.path("huge.npy"), &DMatrix::from_element(4, 3, 1e90)).unwrap();
+    place.vector("four.npy", &[1.0; 4]);
+    let train = format!("train {USER} --flow --time 1 --out new.npy --bias four.npy --readout-weights four.npy");
+    refuse(&place, &format!("{train} --hidden huge.npy"), &["huge.npy: hidden weights: row 0 has Euclidean norm"]);
+    raw(&place, "nan.npy", &[4, 3], &[f64::NAN; 12]);
+    refuse(&place, &format!("{train} --hidden nan.npy"), &["nan.npy: hidden weights: row 0, column 0 is NaN"]);
+
+    for (field, line) in [("1e400", 3), ("-inf", 3), ("nan", 3)] {
+        std::fs::write(place.path("far.csv"), format!("a,b,c\n1,2,3\n4,{field},6\n")).unwrap();
+        let part = format!("far.csv: line {line}, column 2: '{field}' is not a finite number in double precision");
+        refuse(&place, "kernel --x far.csv --out new.npy", &[&part]);
+    }
+
+    write_matrix(&place.path("single.npy"), &DMatrix::zeros(1, 3)).unwrap();
+    place.vector("label.npy", &[1.0]);
+    refuse_everywhere(
+        &place,
+        ("single.npy", "label.npy", "z.npy"),
+        &["label.npy: labels has shape 1; expected at least two, one of each class"],
+    );
 }
