@@ -22,26 +22,28 @@ use super::arguments::{
 use super::files::Files;
 use super::{Verdict, say};
 
-/// Where the data come from: a name, a directory, or the user's arrays.
+/// Where the data come from: a name, a directory, or the user's arrays. (What conflicts with `data` cannot require it: one of
+/// two arguments that conflict counts as given if the other is.)
 #[derive(Debug, Args)]
 pub struct DataArguments {
     /// Data: mnist, fashion (embedded), gauss, shifted-gauss (synthetic), or a directory with IDX files.
     #[arg(long, value_name = "NAME|DIR", conflicts_with_all = ["train", "labels", "test"])]
     pub data: Option<String>,
     /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
-    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true, requires = "data")]
+    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true,
+          conflicts_with = "train")]
     pub classes: Option<Vec<u8>>,
     /// Mean subtracted from pixel/255 of an IDX directory [default: the mean of its training images].
-    #[arg(long, requires = "data", value_parser = parse_finite, allow_negative_numbers = true)]
+    #[arg(long, value_parser = parse_finite, allow_negative_numbers = true, conflicts_with = "train")]
     pub pixel_mean: Option<f64>,
     /// Input dimension d of synthetic data [default: 100].
-    #[arg(long, value_name = "D", value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
+    #[arg(long, value_name = "D", value_parser = parse_count, allow_negative_numbers = true, conflicts_with = "train")]
     pub input_dim: Option<usize>,
     /// Number of training points N of synthetic data [default: 1000].
-    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, conflicts_with = "train")]
     pub train_count: Option<usize>,
     /// Number of fresh test points of synthetic data [default: 1000].
-    #[arg(long, value_name = "M", value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
+    #[arg(long, value_name = "M", value_parser = parse_count, allow_negative_numbers = true, conflicts_with = "train")]
     pub test_count: Option<usize>,
 }
 
@@ -171,7 +173,7 @@ pub struct LearnArguments {
     #[command(flatten)]
     data: ExperimentData,
     /// Labels of the test points.
-    #[arg(long, value_name = "YZ", requires = "train")]
+    #[arg(long, value_name = "YZ", requires = "train", conflicts_with = "data")]
     test_labels: Option<PathBuf>,
     /// What g is trained on: a, the perturbation alone; b, the perturbed point.
     #[arg(long, value_enum)]

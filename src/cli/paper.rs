@@ -168,6 +168,9 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
     let request = arguments.request(&images);
     // Before anything is written.
     let plan = (!request.figures.is_empty()).then(|| Plan::new(&request)).transpose()?;
+    if let Some(plan) = &plan {
+        arguments.check_panels(plan)?;
+    }
     std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
     let mut records = Vec::new();
     if let Some(plan) = &plan {
@@ -238,6 +241,25 @@ impl PaperArguments {
         };
         files.extend(there.filter(is_store));
         Ok(files)
+    }
+
+    /// An error if `--panel` leaves nothing of a figure that is named, or names what none of the figures has.
+    fn check_panels(&self, plan: &Plan) -> anyhow::Result<()> {
+        if self.panel.is_empty() {
+            return Ok(());
+        }
+        let named =
+            |figure: &FigureName| self.figure.iter().any(|word| *word != FigureArgument::All && word.names(*figure));
+        let empty = |figure: &FigureName| plan.panels.iter().all(|panel| panel.figure != *figure);
+        if let Some(figure) = FigureName::ALL.into_iter().find(|figure| named(figure) && empty(figure)) {
+            bail!("{}: --panel names none of its panels; expected one, or a call without this figure", figure.name());
+        }
+        let unknown = |name: PanelName| plan.panels.iter().all(|panel| panel.panel != name);
+        if let Some(word) = self.panel.iter().find(|word| unknown(PanelName::from(**word))) {
+            let word = word.to_possible_value().map(|word| word.get_name().to_owned()).unwrap_or_default();
+            bail!("--panel {word}: none of the figures has it; expected a panel of one of them");
+        }
+        Ok(())
     }
 
     /// A line on standard output, unless that belongs to the JSON document.

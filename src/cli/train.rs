@@ -71,7 +71,8 @@ pub struct TrainArguments {
     #[arg(long, value_enum, default_value = "f64", conflicts_with = "flow")]
     precision: PrecisionName,
     /// Given hidden weights, m×d, instead of drawn ones.
-    #[arg(long, value_name = "W", requires = "bias", requires = "readout_weights", conflicts_with = "width")]
+    #[arg(long, value_name = "W", requires = "bias", requires = "readout_weights",
+          conflicts_with_all = ["width", "seed"])]
     hidden: Option<PathBuf>,
     /// Given biases, m.
     #[arg(long, value_name = "B", requires = "hidden")]
@@ -168,7 +169,9 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
     if let (Some(directory), Some(weights)) = (&arguments.weights_out, &trained.weights) {
         add_weights(&mut files, directory, weights)?;
     }
-    let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
+    // Given weights leave nothing to chance.
+    let seed = arguments.hidden.is_none().then_some(arguments.random.seed);
+    let run = RunRecord::new(seed, start.elapsed().as_secs_f64());
     arguments.common.write(&Document { result: trained.result, run })?;
     files.commit()?;
     Ok(Verdict::Held)

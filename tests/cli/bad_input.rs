@@ -635,3 +635,36 @@ fn messages_name_what_was_given() {
         &["label.npy: labels has shape 1; expected at least two, one of each class"],
     );
 }
+
+/// An option that would do nothing is refused, not passed over in silence.
+#[test]
+fn options_without_effect() {
+    let place = Place::with_data();
+    let learn = format!("--scenario a --epsilon 1 --width 8 {FLOW}");
+    let certify = format!("{CERTIFY} --width 8");
+    for option in ["--classes 1 2", "--input-dim 3", "--pixel-mean 0.1", "--train-count 12", "--test-count 7"] {
+        let parts = [option.split(' ').next().unwrap(), "cannot be used with"];
+        refuse(&place, &format!("learn {USER} {learn} {option}"), &parts);
+        refuse(&place, &format!("certify {USER} {certify} {option}"), &parts);
+        refuse(&place, &format!("learn {option} {learn}"), &["--data"]);
+    }
+    for data in ["gauss", "mnist"] {
+        let words = format!("learn --data {data} --test-labels yz.npy {learn}");
+        refuse(&place, &words, &["--test-labels", "cannot be used with"]);
+    }
+    place.succeed(&format!("train {USER} --width 4 --flow --time 0 --out f.npy --weights-out w"));
+    let given = "--hidden w/hidden.npy --bias w/bias.npy --readout-weights w/readout.npy";
+    let words = format!("train {USER} {given} --flow --time 1 --out new.npy --seed 6");
+    refuse(&place, &words, &["--hidden", "--seed", "cannot be used with"]);
+    // Nothing random, no seed.
+    let json = place.json(&format!("train {USER} {given} --flow --time 1 --out f.npy"));
+    assert!(json["run"]["seed"].is_null(), "{json}");
+    for (words, part) in [
+        ("shifted-gauss-a offset --panel targets", "shifted-gauss-a: --panel names none of its panels"),
+        ("offset shifted-gauss-a --panel dim --panel slope", "offset: --panel names none of its panels"),
+        ("shifted-gauss-a --panel dim --panel targets", "--panel targets: none of the figures has it"),
+        ("all --panel targets --panel certified --panel balanced --panel dim --shard 3/2", "expected I/K"),
+    ] {
+        refuse(&place, &format!("paper {words} --without-theory --out new"), &[part]);
+    }
+}
