@@ -17,8 +17,8 @@ use super::say_text;
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Threads to use [default: all cores]. Results do not depend on it.
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    /// Threads to use, at most 1024 [default: all cores]. Results do not depend on it.
+    #[arg(long, value_name = "COUNT", value_parser = parse_threads, allow_negative_numbers = true)]
     pub threads: Option<NonZeroUsize>,
     /// Write the result as JSON to FILE, or to standard output for "-".
     #[arg(long, value_name = "FILE")]
@@ -86,6 +86,17 @@ pub fn parse_count(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(value) if value <= COUNT_LIMIT => Ok(value),
         _ => Err(format!("expected a whole number, not negative and at most {COUNT_LIMIT}")),
+    }
+}
+
+/// More threads than any machine of today has cores; starting thousands takes longer than most runs.
+const THREAD_LIMIT: usize = 1024;
+
+/// `--threads` from the command line.
+fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(value) if value.get() <= THREAD_LIMIT => Ok(value),
+        _ => Err(format!("expected a whole number from 1 to {THREAD_LIMIT}")),
     }
 }
 

@@ -668,3 +668,16 @@ fn options_without_effect() {
         refuse(&place, &format!("paper {words} --without-theory --out new"), &[part]);
     }
 }
+
+/// Thousands of threads take longer to start than most runs.
+#[test]
+fn threads_are_counted_sensibly() {
+    let place = Place::with_data();
+    for count in ["0", "-1", "1025", "5000", "99999999999999999999999", "two"] {
+        for words in ["kernel --x x.npy --out new.npy".into(), format!("certify {USER} {CERTIFY} --width 8")] {
+            let words = format!("{words} --threads {count}");
+            refuse(&place, &words, &["--threads", count, "expected a whole number from 1 to 1024"]);
+        }
+    }
+    place.succeed("kernel --x x.npy --out k.npy --threads 3");
+}
