@@ -24,7 +24,8 @@ use super::{Verdict, say};
 /// means and variances come from a sample of single pairs of neurons, whose own failure is part of δ. The cost grows like
 /// the root of the width. With --method closed-form no sample is drawn (statement A3): the error of f is nearly as small, that
 /// of g several times larger. --share asks for the smallest width that certifies a share of the points with F·G > 0, the
-/// only ones that any width can certify.
+/// only ones that any width can certify. With --width and --share together the certificate is that of --width, with the width
+/// found for the share beside it; δ covers both.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("aim").required(true).multiple(true).args(["width", "share"])))]
 pub struct CertifyArguments {
@@ -310,8 +311,9 @@ fn print(arguments: &CertifyArguments, width: usize, found: &PairCertificate, ce
     table.row(vec!["median error bound".into(), median(&found.error_f, 1.0), median(&found.error_g, 1.0), dash()]);
     say(format_args!("{table}"));
     say(format_args!(
-        "with probability at least {}, sgn f = sgn g at all certified points: {} of the {} with F·G > 0",
-        1.0 - arguments.failure_probability,
+        "with probability at least 1 − {:?}, sgn f = sgn g at all certified points: {} of the {} with F·G > 0",
+        // Not their difference, which rounds to 1.
+        arguments.failure_probability,
         percent(found.share_of_agreeing()),
         found.agreeing()
     ));
