@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::say_text;
 
-/// Options of every command.
+/// Options of every command but `merge`.
 #[derive(Debug, Args)]
 pub struct Common {
     /// Threads to use, at most 1024 [default: all cores]. Results do not depend on it.
