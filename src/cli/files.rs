@@ -68,6 +68,8 @@ fn place(path: &Path) -> PathBuf {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) if parent.as_os_str().is_empty() => place(Path::new(".")).join(name),
         (Some(parent), Some(name)) => place(parent).join(name),
+        // `..` of a directory that is still to be made.
+        (Some(parent), None) => place(parent).parent().map(Into::into).unwrap_or_default(),
         _ => path.into(),
     }
 }
@@ -81,6 +83,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| place(&directory.path().join(name));
         assert_eq!(at("./new/x"), at("new/x"));
+        assert_eq!(at("new/../x"), at("x"));
         assert_ne!(at("new/x"), at("x"));
         assert_eq!(place(Path::new("new.csv")), place(Path::new("./src/../new.csv")));
     }

@@ -227,7 +227,8 @@ impl PaperArguments {
     /// What is read, or would be by a call for another part of the sweep: image sets, and files of runs other than its own.
     fn read(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
-        for set in self.data_dir.iter().flat_map(|directory| ["mnist", "fashion"].map(|name| directory.join(name))) {
+        for set in self.data_dir.iter().flat_map(|all| self.needed().into_iter().map(|name| subdirectory(all, name))) {
+            // What is no directory is refused when it is to be read.
             if set.is_dir() {
                 files.extend(idx_files(&set)?);
             }
@@ -285,21 +286,27 @@ impl PaperArguments {
         }
     }
 
-    /// The image sets that the figures need.
-    fn images(&self) -> anyhow::Result<HashMap<DataName, DataSet>> {
+    /// Names of the image sets that the figures need.
+    fn needed(&self) -> Vec<DataName> {
         let mut needed: Vec<DataName> = self.figures().iter().flat_map(|f| f.images()).copied().collect();
         if self.maps() {
             needed.extend([DataName::Mnist, DataName::Fashion]);
         }
         needed.sort();
         needed.dedup();
+        needed
+    }
+
+    /// The image sets that the figures need.
+    fn images(&self) -> anyhow::Result<HashMap<DataName, DataSet>> {
+        let needed = self.needed();
         if let (Some(directory), true) = (&self.data_dir, needed.is_empty()) {
             bail!("--data-dir: {} is not needed; expected a figure of MNIST or Fashion-MNIST", directory.display());
         }
         let load = |name| {
             let data = match (&self.data_dir, name) {
-                (Some(directory), DataName::Mnist) => from_directory(&directory.join("mnist"), 1, 2, 0.1307)?,
-                (Some(directory), _) => from_directory(&directory.join("fashion"), 0, 9, 0.2860)?,
+                (Some(directory), DataName::Mnist) => from_directory(&subdirectory(directory, name), 1, 2, 0.1307)?,
+                (Some(directory), _) => from_directory(&subdirectory(directory, name), 0, 9, 0.2860)?,
                 (None, DataName::Mnist) => mnist()?,
                 (None, _) => fashion()?,
             };
@@ -404,6 +411,11 @@ impl PaperArguments {
         ));
         Ok(workers)
     }
+}
+
+/// Where `--data-dir` has an image set.
+fn subdirectory(directory: &Path, name: DataName) -> PathBuf {
+    directory.join(if name == DataName::Mnist { "mnist" } else { "fashion" })
 }
 
 fn from_directory(path: &Path, positive: u8, negative: u8, mean: f64) -> anyhow::Result<DataSet> {

@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use crate::bad_input::{CERTIFY, FLOW, USER, refuse};
-use crate::place::{Place, idx_images, idx_labels};
+use crate::place::Place;
+#[cfg(unix)]
+use crate::place::{idx_images, idx_labels};
 
 const TINY_SWEEP: &str = "paper shifted-gauss-b --panel default --seeds 1 --without-theory --only-grid";
 const TINY_VERIFY: &str = "verify --data shifted-gauss --input-dim 10 --train-count 40 --widths 16,64,256 --networks 2";
 
-/// A directory with IDX files: sixteen images for training, labels packed or not, and four to test.
+/// A directory with IDX files: sixteen images for training, and four to test.
+#[cfg(unix)]
 fn images(place: &Place, name: &str) {
     std::fs::create_dir_all(place.path(name)).unwrap();
     let write = |file: &str, bytes: Vec<u8>| std::fs::write(place.path(&format!("{name}/{file}")), bytes).unwrap();
@@ -20,6 +23,7 @@ fn images(place: &Place, name: &str) {
     write("t10k-labels-idx1-ubyte", idx_labels(&[2, 1, 1, 2]));
 }
 
+#[cfg(unix)]
 fn link(place: &Place, target: &str, name: &str) {
     std::os::unix::fs::symlink(target, place.path(name)).unwrap();
 }
