@@ -24,8 +24,8 @@ use super::{Verdict, say};
 /// means and variances come from a sample of single pairs of neurons, whose own failure is part of δ. The cost grows like
 /// the root of the width. With --method closed-form no sample is drawn (statement A3): the error of f is nearly as small, that
 /// of g several times larger. --share asks for the smallest width that certifies a share of the points with F·G > 0, the
-/// only ones that any width can certify. With --width and --share together the certificate is that of --width, with the width
-/// found for the share beside it; δ covers both.
+/// only ones that any width can certify. With --width and --share together the certificate is that of --width, a
+/// little weaker as the search takes its part of δ, and the width found for the share stands beside it.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("aim").required(true).multiple(true).args(["width", "share"])))]
 pub struct CertifyArguments {
