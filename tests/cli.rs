@@ -8,6 +8,8 @@ mod builds;
 mod contract;
 #[path = "cli/experiments.rs"]
 mod experiments;
+#[path = "cli/files.rs"]
+mod files;
 #[path = "cli/paper.rs"]
 mod paper;
 #[path = "cli/place.rs"]

@@ -196,7 +196,8 @@ fn csv_files_are_read_with_and_without_header() {
         ("1,2\n3,x\n", "line 2, column 2: 'x' is not a number"),
         ("1,2\n3,\n", "line 2, column 2: '' is not a number"),
         ("a,b\n", "holds no numbers"),
-        ("1,inf\n", "row 0, column 1 is inf"),
+        ("1,inf\n", "line 1, column 2: 'inf' is not a finite number in double precision"),
+        ("a,b\n1,2\n1e400,0\n", "line 3, column 1: '1e400' is not a finite number"),
     ];
     for (text, expected) in cases {
         let found = message(with(text));

@@ -9,14 +9,16 @@ use perturbation_learning::data::{self, classes_to_signs};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{Initialisation, Precision, Readout};
 use perturbation_learning::problem::{Points, Scenario, Slope, TrainingSet};
-use perturbation_learning::report::write_json;
+use perturbation_learning::report::{json_text, write_json};
 use serde::Serialize;
 
-/// Options of every command.
+use super::say_text;
+
+/// Options of every command but `merge`.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Threads to use [default: all cores]. Results do not depend on it.
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    /// Threads to use, at most 1024 [default: all cores]. Results do not depend on it.
+    #[arg(long, value_name = "COUNT", value_parser = parse_threads, allow_negative_numbers = true)]
     pub threads: Option<NonZeroUsize>,
     /// Write the result as JSON to FILE, or to standard output for "-".
     #[arg(long, value_name = "FILE")]
@@ -34,33 +36,10 @@ pub struct Random {
 impl Common {
     /// Writes `result` where `--json` says.
     pub fn write(&self, result: &impl Serialize) -> anyhow::Result<()> {
-        if let Some(path) = &self.json {
-            write_json(path, result)?;
-        }
-        Ok(())
-    }
-
-    /// An error unless the JSON document and these files can be written, each to a place of its own where no input lies.
-    pub fn check_outputs(&self, files: &Files<'_>) -> anyhow::Result<()> {
-        for path in &files.arrays {
-            data::check_output(path)?;
-        }
-        if let Some(path) = files.table {
-            if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-                bail!("{}: a table is written as text; expected a path that ends in .csv", path.display());
-            }
-            data::check_writable(path)?;
-        }
-        let json = self.json.as_ref().filter(|_| !self.json_on_stdout());
-        if let Some(path) = json {
-            data::check_writable(path)?;
-        }
-        let all: Vec<&PathBuf> = files.arrays.iter().copied().chain(files.table).chain(json).collect();
-        for (index, path) in all.iter().enumerate() {
-            if all[..index].contains(path) {
-                bail!("{}: named for two results; expected a file for each", path.display());
-            }
-            check_not_read(path, &files.inputs)?;
+        match &self.json {
+            Some(_) if self.json_on_stdout() => say_text(json_text(Path::new("standard output"), result)?),
+            Some(path) => write_json(path, result)?,
+            None => (),
         }
         Ok(())
     }
@@ -69,26 +48,6 @@ impl Common {
     pub fn json_on_stdout(&self) -> bool {
         self.json.as_deref() == Some(Path::new("-"))
     }
-}
-
-/// The files that a command names.
-#[derive(Default)]
-pub struct Files<'a> {
-    /// Arrays that it writes.
-    pub arrays: Vec<&'a PathBuf>,
-    /// A table that it writes, as text.
-    pub table: Option<&'a PathBuf>,
-    /// What it reads.
-    pub inputs: Vec<&'a PathBuf>,
-}
-
-/// An error if a result would be written over an input, by whatever name it goes.
-pub fn check_not_read(path: &Path, inputs: &[&PathBuf]) -> anyhow::Result<()> {
-    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
-    if inputs.iter().any(|input| place(input) == place(path)) {
-        bail!("{}: read and to be written; expected another place for the result", path.display());
-    }
-    Ok(())
 }
 
 /// γ from the command line.
@@ -127,6 +86,17 @@ pub fn parse_count(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(value) if value <= COUNT_LIMIT => Ok(value),
         _ => Err(format!("expected a whole number, not negative and at most {COUNT_LIMIT}")),
+    }
+}
+
+/// More threads than any machine of today has cores; starting thousands takes longer than most runs.
+const THREAD_LIMIT: usize = 1024;
+
+/// `--threads` from the command line.
+fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(value) if value.get() <= THREAD_LIMIT => Ok(value),
+        _ => Err(format!("expected a whole number from 1 to {THREAD_LIMIT}")),
     }
 }
 
@@ -288,8 +258,8 @@ pub struct UserData {
 
 impl UserData {
     /// The three files.
-    pub fn paths(&self) -> [&PathBuf; 3] {
-        [&self.train, &self.labels, &self.test]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        [&self.train, &self.labels, &self.test].map(Clone::clone).into()
     }
 
     /// Reads and checks all three.

@@ -12,7 +12,8 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use perturbation_learning::theory::bound::PairCertificate;
 use serde::Serialize;
 
-use super::arguments::{Common, Files, Random, ScenarioName, parse_count, parse_positive, parse_slope};
+use super::arguments::{Common, Random, ScenarioName, parse_count, parse_positive, parse_slope};
+use super::files::Files;
 use super::learn::ExperimentData;
 use super::{Verdict, say};
 
@@ -23,7 +24,8 @@ use super::{Verdict, say};
 /// means and variances come from a sample of single pairs of neurons, whose own failure is part of δ. The cost grows like
 /// the root of the width. With --method closed-form no sample is drawn (statement A3): the error of f is nearly as small, that
 /// of g several times larger. --share asks for the smallest width that certifies a share of the points with F·G > 0, the
-/// only ones that any width can certify.
+/// only ones that any width can certify. With --width and --share together the certificate is that of --width, a
+/// little weaker as the search takes its part of δ, and the width found for the share stands beside it.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("aim").required(true).multiple(true).args(["width", "share"])))]
 pub struct CertifyArguments {
@@ -148,8 +150,8 @@ struct CertifyResult {
 /// Computes and writes the certificate.
 pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    let (table, inputs) = (arguments.out.as_ref(), arguments.data.paths());
-    arguments.common.check_outputs(&Files { table, inputs, ..Files::default() })?;
+    let (table, inputs) = (arguments.out.as_ref(), arguments.data.paths()?);
+    Files { table, inputs, ..Files::default() }.check(&arguments.common)?;
     let sampled = arguments.method == MethodName::Sampled;
     if arguments.samples.is_some() && !sampled {
         bail!("--samples: --method closed-form draws no sample");
@@ -184,7 +186,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         write_text(path, &to_csv(&certificate))?;
     }
     if !arguments.common.json_on_stdout() {
-        print(arguments, width, &certificate, certified_width)?;
+        print(arguments, width, &certificate, certified_width);
     }
     arguments.common.write(&CertifyResult {
         train_count: data.train.count(),
@@ -291,12 +293,7 @@ fn to_csv(certificate: &PairCertificate) -> String {
     text
 }
 
-fn print(
-    arguments: &CertifyArguments,
-    width: usize,
-    found: &PairCertificate,
-    certified_width: Option<usize>,
-) -> anyhow::Result<()> {
+fn print(arguments: &CertifyArguments, width: usize, found: &PairCertificate, certified_width: Option<usize>) {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let count = found.certified.len();
     let mut table = Table::new(&[&format!("width {width}"), "f", "g", "both"]);
@@ -312,17 +309,17 @@ fn print(
     let dash = || "–".to_string();
     table.row(vec!["median |limit|".into(), median(&found.limit_f, t), median(&found.limit_g, t2), dash()]);
     table.row(vec!["median error bound".into(), median(&found.error_f, 1.0), median(&found.error_g, 1.0), dash()]);
-    say(format_args!("{table}"))?;
+    say(format_args!("{table}"));
     say(format_args!(
-        "with probability at least {}, sgn f = sgn g at all certified points: {} of the {} with F·G > 0",
-        1.0 - arguments.failure_probability,
+        "with probability at least 1 − {:?}, sgn f = sgn g at all certified points: {} of the {} with F·G > 0",
+        // Not their difference, which rounds to 1.
+        arguments.failure_probability,
         percent(found.share_of_agreeing()),
         found.agreeing()
-    ))?;
+    ));
     match (arguments.share, certified_width) {
-        (Some(share), Some(width)) => say(format_args!("width {width} certifies {} of them", percent(share)))?,
-        (Some(share), None) => say(format_args!("no width up to {WIDEST} certifies {} of them", percent(share)))?,
+        (Some(share), Some(width)) => say(format_args!("width {width} certifies {} of them", percent(share))),
+        (Some(share), None) => say(format_args!("no width up to {WIDEST} certifies {} of them", percent(share))),
         (None, _) => (),
     }
-    Ok(())
 }

@@ -8,7 +8,8 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use registry::Kind;
 use serde::Serialize;
 
-use super::arguments::{Common, Files, Random, parse_count, parse_positive};
+use super::arguments::{Common, Random, parse_count, parse_positive};
+use super::files::Files;
 use super::{Verdict, say};
 
 /// Hunt for a counterexample to a proved bound.
@@ -60,7 +61,7 @@ const DESCRIPTION: &str = "The case of the largest observed/bound that a hunt co
 
 /// Hunts, prints the worst case, writes the document.
 pub fn run(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
-    arguments.common.check_outputs(&Files::default())?;
+    Files::default().check(&arguments.common)?;
     let Some(id) = &arguments.bound else {
         return list(arguments);
     };
@@ -75,8 +76,8 @@ pub fn run(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
     let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
     let violated = outcome.violated;
     if !arguments.common.json_on_stdout() {
-        say(format_args!("{id}: {} ({})", entry.about(), words(entry.kind())))?;
-        say(report(&outcome, arguments.random.seed, run.seconds))?;
+        say(format_args!("{id}: {} ({})", entry.about(), words(entry.kind())));
+        say(report(&outcome, arguments.random.seed, run.seconds));
     }
     arguments.common.write(&Document {
         description: DESCRIPTION,
@@ -93,7 +94,7 @@ fn list(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
     let all = registry::entries();
     if !arguments.common.json_on_stdout() {
         for entry in &all {
-            say(format_args!("{:<4} {:<34} {}", entry.id(), words(entry.kind()), entry.about()))?;
+            say(format_args!("{:<4} {:<34} {}", entry.id(), words(entry.kind()), entry.about()));
         }
     }
     let listed = |e: &registry::Entry| Listed { id: e.id(), kind: e.kind(), about: e.about() };

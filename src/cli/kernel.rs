@@ -10,7 +10,8 @@ use perturbation_learning::theory::{Kernel, cross_gram, gram};
 use serde::Serialize;
 
 use super::Verdict;
-use super::arguments::{Common, Files, parse_slope, require_memory};
+use super::arguments::{Common, parse_slope, require_memory};
+use super::files::Files;
 
 /// Closed-form kernel matrix of given points.
 ///
@@ -62,8 +63,8 @@ struct KernelResult {
 /// Computes and writes the matrix.
 pub fn run(arguments: &KernelArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    let inputs = [Some(&arguments.x), arguments.z.as_ref()].into_iter().flatten().collect();
-    arguments.common.check_outputs(&Files { arrays: vec![&arguments.out], table: None, inputs })?;
+    let inputs = [Some(&arguments.x), arguments.z.as_ref()].into_iter().flatten().cloned().collect();
+    Files { arrays: vec![&arguments.out], inputs, ..Files::default() }.check(&arguments.common)?;
     let x = data::read_points(&arguments.x)?;
     let (kernel, kind) = match arguments.kind {
         KernelName::Ntk => (Kernel::Ntk, "ntk"),

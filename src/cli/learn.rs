@@ -1,11 +1,12 @@
 //! `pertlearn learn`: one run of the whole experiment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use perturbation_learning::data::{
-    self, ClassPair, DataSet, Synthetic, classes_to_signs, fashion, labels_like, load_idx_directory, mnist, synthetic,
+    self, ClassPair, DataSet, Synthetic, classes_to_signs, fashion, idx_files, labels_like, load_idx_directory, mnist,
+    synthetic,
 };
 use perturbation_learning::experiment::expect::ExpectedDeviations;
 use perturbation_learning::experiment::learn::{Experiment, Outcome, Schedule, Training};
@@ -14,32 +15,35 @@ use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
 use super::arguments::{
-    Common, Files, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count,
-    parse_finite, parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory,
-    require_history, require_memory,
+    Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, ScenarioName, parse_count, parse_finite,
+    parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history,
+    require_memory,
 };
+use super::files::Files;
 use super::{Verdict, say};
 
-/// Where the data come from: a name, a directory, or the user's arrays.
+/// Where the data come from: a name, a directory, or the user's arrays. (What conflicts with `data` cannot require it: one of
+/// two arguments that conflict counts as given if the other is.)
 #[derive(Debug, Args)]
 pub struct DataArguments {
     /// Data: mnist, fashion (embedded), gauss, shifted-gauss (synthetic), or a directory with IDX files.
     #[arg(long, value_name = "NAME|DIR", conflicts_with_all = ["train", "labels", "test"])]
     pub data: Option<String>,
     /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
-    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true, requires = "data")]
+    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"], allow_negative_numbers = true,
+          conflicts_with = "train")]
     pub classes: Option<Vec<u8>>,
     /// Mean subtracted from pixel/255 of an IDX directory [default: the mean of its training images].
-    #[arg(long, requires = "data", value_parser = parse_finite, allow_negative_numbers = true)]
+    #[arg(long, value_parser = parse_finite, allow_negative_numbers = true, conflicts_with = "train")]
     pub pixel_mean: Option<f64>,
     /// Input dimension d of synthetic data [default: 100].
-    #[arg(long, value_name = "D", value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
+    #[arg(long, value_name = "D", value_parser = parse_count, allow_negative_numbers = true, conflicts_with = "train")]
     pub input_dim: Option<usize>,
     /// Number of training points N of synthetic data [default: 1000].
-    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true, conflicts_with = "train")]
     pub train_count: Option<usize>,
     /// Number of fresh test points of synthetic data [default: 1000].
-    #[arg(long, value_name = "M", value_parser = parse_count, allow_negative_numbers = true, requires = "data")]
+    #[arg(long, value_name = "M", value_parser = parse_count, allow_negative_numbers = true, conflicts_with = "train")]
     pub test_count: Option<usize>,
 }
 
@@ -51,6 +55,18 @@ fn is_synthetic(name: &str) -> bool {
 /// Whether this is the name of a data set, not of a directory.
 fn is_named(name: &str) -> bool {
     is_synthetic(name) || ["mnist", "fashion"].contains(&name)
+}
+
+/// The files that are read for data of these names: those of directories.
+pub fn files_of(names: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for name in names {
+        // What is neither a name nor a directory is refused when it is to be read.
+        if !is_named(name) && Path::new(name).is_dir() {
+            files.extend(idx_files(Path::new(name))?);
+        }
+    }
+    Ok(files)
 }
 
 impl DataArguments {
@@ -116,8 +132,10 @@ pub struct ExperimentData {
 
 impl ExperimentData {
     /// The files that are read, if the data are the user's.
-    pub fn paths(&self) -> Vec<&PathBuf> {
-        [&self.train, &self.labels, &self.test].into_iter().flatten().collect()
+    pub fn paths(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut paths = files_of(self.data.data.as_slice())?;
+        paths.extend([&self.train, &self.labels, &self.test].into_iter().flatten().cloned());
+        Ok(paths)
     }
 
     /// Reads and checks the data, with the labels of the test points if a file of them is given.
@@ -155,7 +173,7 @@ pub struct LearnArguments {
     #[command(flatten)]
     data: ExperimentData,
     /// Labels of the test points.
-    #[arg(long, value_name = "YZ", requires = "train")]
+    #[arg(long, value_name = "YZ", requires = "train", conflicts_with = "data")]
     test_labels: Option<PathBuf>,
     /// What g is trained on: a, the perturbation alone; b, the perturbed point.
     #[arg(long, value_enum)]
@@ -237,8 +255,8 @@ struct LearnResult {
 /// Runs the experiment and prints it.
 pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    let inputs = arguments.data.paths().into_iter().chain(&arguments.test_labels).collect();
-    arguments.common.check_outputs(&Files { inputs, ..Files::default() })?;
+    let inputs = arguments.data.paths()?.into_iter().chain(arguments.test_labels.clone()).collect();
+    Files { inputs, ..Files::default() }.check(&arguments.common)?;
     let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.random.seed)?;
     if arguments.descent {
         require_descent_memory(arguments.width, &data.train, arguments.loss, arguments.precision)?;
@@ -258,7 +276,7 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let expected = arguments.expect.then(|| experiment.expected_deviations(&data)).transpose()?;
     let outcome = experiment.run(&data)?.outcome;
     if !arguments.common.json_on_stdout() {
-        print(&outcome, expected)?;
+        print(&outcome, expected);
     }
     let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
     let (width, epsilon) = (arguments.width, arguments.epsilon);
@@ -305,7 +323,7 @@ impl LearnArguments {
     }
 }
 
-fn print(outcome: &Outcome, expected: Option<ExpectedDeviations>) -> anyhow::Result<()> {
+fn print(outcome: &Outcome, expected: Option<ExpectedDeviations>) {
     let mut table = Table::new(&["", "f (clean data)", "g (perturbations)"]);
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let mut row = |name: &str, f: String, g: String| table.row(vec![name.into(), f, g]);
@@ -321,10 +339,9 @@ fn print(outcome: &Outcome, expected: Option<ExpectedDeviations>) -> anyhow::Res
     }
     row("size of the initial output (rms)", number(outcome.initial_f_scale), number(outcome.initial_g_scale));
     row("training time", number(outcome.time), number(outcome.time_perturbed));
-    say(format_args!("{table}"))?;
-    say(format_args!("agreement of f and g on the test points   {}", percent(outcome.agreement)))?;
-    say(format_args!("  predicted by the infinite-width limits  {}", percent(outcome.agreement_limit)))?;
-    say(format_args!("cosine of the perturbations to ∇F         {}", significant(outcome.cosine_limit_gradient, 4)))?;
-    say(format_args!("  to the paper's weighted sum             {}", significant(outcome.cosine_weighted_sum, 4)))?;
-    Ok(())
+    say(format_args!("{table}"));
+    say(format_args!("agreement of f and g on the test points   {}", percent(outcome.agreement)));
+    say(format_args!("  predicted by the infinite-width limits  {}", percent(outcome.agreement_limit)));
+    say(format_args!("cosine of the perturbations to ∇F         {}", significant(outcome.cosine_limit_gradient, 4)));
+    say(format_args!("  to the paper's weighted sum             {}", significant(outcome.cosine_weighted_sum, 4)));
 }

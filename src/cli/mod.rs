@@ -3,6 +3,7 @@
 mod arguments;
 mod certify;
 mod falsify;
+mod files;
 mod kernel;
 mod learn;
 mod paper;
@@ -14,8 +15,9 @@ mod verify;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Do wide two-layer networks learn from adversarial perturbations? Put the theorem to the test.
@@ -65,11 +67,22 @@ fn with_causes(error: &anyhow::Error) -> String {
     })
 }
 
-/// Prints a line on standard output. A reader that went away (a pipe into `head`) is no error: files are still written.
-fn say(line: impl Display) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{line}") {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("standard output"),
+/// The first line that could not be printed.
+static UNSAID: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Prints a line on standard output. If that fails, the command goes on, so that its files are written, and [`main`] ends
+/// with an error. A reader that went away (a pipe into `head`) is none.
+fn say(line: impl Display) {
+    say_text(format_args!("{line}\n"));
+}
+
+/// The same without an end of line.
+fn say_text(text: impl Display) {
+    if let Err(error) = write!(std::io::stdout(), "{text}").and_then(|()| std::io::stdout().flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        // The first is enough.
+        let _ = UNSAID.set(error);
     }
 }
 
@@ -79,7 +92,11 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
-    match run(arguments.command) {
+    let verdict = run(arguments.command).and_then(|verdict| match UNSAID.get() {
+        Some(error) => Err(anyhow!("standard output: {error}")),
+        None => Ok(verdict),
+    });
+    match verdict {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Rejected) => ExitCode::from(1),
         Err(error) => {

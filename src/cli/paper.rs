@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use perturbation_learning::data::{
-    self, ClassPair, DataSet, check_writable_directory, fashion, load_idx_directory, mnist,
+    self, ClassPair, DataSet, check_writable_directory, fashion, idx_files, load_idx_directory, mnist,
 };
 use perturbation_learning::experiment::paper::chart::{by_id, figure};
 use perturbation_learning::experiment::paper::parameters::{DataName, data_digest};
 use perturbation_learning::experiment::paper::plan::{FigureName, ImageSet, PanelName, Plan, Request, Scale};
-use perturbation_learning::experiment::paper::store::{Header, Record, Shard, Store, merge, read_times};
+use perturbation_learning::experiment::paper::store::{Header, Record, Shard, Store, merge, read_times, times_path};
 use perturbation_learning::experiment::paper::sweep::Sweep;
 use perturbation_learning::experiment::paper::table::write_runs;
 
-use super::arguments::{Common, Files, PrecisionName, Random, check_not_read};
+use super::arguments::{Common, PrecisionName, Random};
+use super::files::{Files, check_not_read};
 use super::{Verdict, say};
 use progress::Progress;
 
@@ -167,13 +168,16 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
     let request = arguments.request(&images);
     // Before anything is written.
     let plan = (!request.figures.is_empty()).then(|| Plan::new(&request)).transpose()?;
+    if let Some(plan) = &plan {
+        arguments.check_panels(plan)?;
+    }
     std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
     let mut records = Vec::new();
     if let Some(plan) = &plan {
         records = arguments.sweep(&request, plan, images.clone())?;
     }
     if let Some(shard) = arguments.shard {
-        arguments.say(format_args!("shard {}/{}: {} runs", shard.index, shard.count, records.len()))?;
+        arguments.say(format_args!("shard {}/{}: {} runs", shard.index, shard.count, records.len()));
         summary::write_shard(arguments, &request, &records, start.elapsed().as_secs_f64())?;
         return Ok(Verdict::Held);
     }
@@ -188,13 +192,13 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
                 drawn.extend(figure.write(&arguments.out)?);
             }
         }
-        summary::print(arguments, &request, plan, &records)?;
+        summary::print(arguments, &request, plan, &records);
     }
     if arguments.maps() && !arguments.only_grid {
         drawn.extend(maps::draw(arguments, &images)?);
     }
     for path in &drawn {
-        arguments.say(path.display())?;
+        arguments.say(path.display());
     }
     summary::write(arguments, &request, &records, start.elapsed().as_secs_f64())?;
     Ok(Verdict::Held)
@@ -202,7 +206,7 @@ pub fn run(arguments: &PaperArguments) -> anyhow::Result<Verdict> {
 
 impl PaperArguments {
     fn check(&self) -> anyhow::Result<()> {
-        self.common.check_outputs(&Files::default())?;
+        Files { inside: self.written(), inputs: self.read()?, ..Files::default() }.check(&self.common)?;
         check_writable_directory(&self.out)?;
         let runs_only = self.shard.is_some() || self.only_grid || !self.panel.is_empty();
         if runs_only && self.figures().is_empty() {
@@ -211,9 +215,59 @@ impl PaperArguments {
         Ok(())
     }
 
+    /// What is written into the output directory: names that a sweep gives, whether this call draws or not.
+    fn written(&self) -> Vec<PathBuf> {
+        let figures = FigureName::ALL.map(FigureName::name).into_iter().chain(["maps"]);
+        let figures = figures.flat_map(|name| ["svg", "png", "csv"].map(|extension| format!("{name}.{extension}")));
+        let names = figures.chain(["runs.csv".into(), "paper.json".into()]).map(|name| self.out.join(name));
+        let runs = self.runs_path();
+        names.chain([times_path(&runs), runs]).collect()
+    }
+
+    /// What is read, or would be by a call for another part of the sweep: image sets, and files of runs other than its own.
+    fn read(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for set in self.data_dir.iter().flat_map(|all| self.needed().into_iter().map(|name| subdirectory(all, name))) {
+            // What is no directory is refused when it is to be read.
+            if set.is_dir() {
+                files.extend(idx_files(&set)?);
+            }
+        }
+        let own = self.runs_path();
+        let own = [times_path(&own), own];
+        let there = std::fs::read_dir(&self.out).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_store = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("runs") && name.ends_with(".jsonl") && !own.contains(path)
+        };
+        files.extend(there.filter(is_store));
+        Ok(files)
+    }
+
+    /// An error if `--panel` leaves nothing of a figure that is named, or names what none of the figures has.
+    fn check_panels(&self, plan: &Plan) -> anyhow::Result<()> {
+        if self.panel.is_empty() {
+            return Ok(());
+        }
+        let named =
+            |figure: &FigureName| self.figure.iter().any(|word| *word != FigureArgument::All && word.names(*figure));
+        let empty = |figure: &FigureName| plan.panels.iter().all(|panel| panel.figure != *figure);
+        if let Some(figure) = FigureName::ALL.into_iter().find(|figure| named(figure) && empty(figure)) {
+            bail!("{}: --panel names none of its panels; expected one, or a call without this figure", figure.name());
+        }
+        let unknown = |name: PanelName| plan.panels.iter().all(|panel| panel.panel != name);
+        if let Some(word) = self.panel.iter().find(|word| unknown(PanelName::from(**word))) {
+            let word = word.to_possible_value().map(|word| word.get_name().to_owned()).unwrap_or_default();
+            bail!("--panel {word}: none of the figures has it; expected a panel of one of them");
+        }
+        Ok(())
+    }
+
     /// A line on standard output, unless that belongs to the JSON document.
-    fn say(&self, line: impl std::fmt::Display) -> anyhow::Result<()> {
-        if self.common.json_on_stdout() { Ok(()) } else { say(line) }
+    fn say(&self, line: impl std::fmt::Display) {
+        if !self.common.json_on_stdout() {
+            say(line);
+        }
     }
 
     /// The figures of runs, in the paper's order.
@@ -232,21 +286,27 @@ impl PaperArguments {
         }
     }
 
-    /// The image sets that the figures need.
-    fn images(&self) -> anyhow::Result<HashMap<DataName, DataSet>> {
+    /// Names of the image sets that the figures need.
+    fn needed(&self) -> Vec<DataName> {
         let mut needed: Vec<DataName> = self.figures().iter().flat_map(|f| f.images()).copied().collect();
         if self.maps() {
             needed.extend([DataName::Mnist, DataName::Fashion]);
         }
         needed.sort();
         needed.dedup();
+        needed
+    }
+
+    /// The image sets that the figures need.
+    fn images(&self) -> anyhow::Result<HashMap<DataName, DataSet>> {
+        let needed = self.needed();
         if let (Some(directory), true) = (&self.data_dir, needed.is_empty()) {
             bail!("--data-dir: {} is not needed; expected a figure of MNIST or Fashion-MNIST", directory.display());
         }
         let load = |name| {
             let data = match (&self.data_dir, name) {
-                (Some(directory), DataName::Mnist) => from_directory(&directory.join("mnist"), 1, 2, 0.1307)?,
-                (Some(directory), _) => from_directory(&directory.join("fashion"), 0, 9, 0.2860)?,
+                (Some(directory), DataName::Mnist) => from_directory(&subdirectory(directory, name), 1, 2, 0.1307)?,
+                (Some(directory), _) => from_directory(&subdirectory(directory, name), 0, 9, 0.2860)?,
                 (None, DataName::Mnist) => mnist()?,
                 (None, _) => fashion()?,
             };
@@ -324,7 +384,7 @@ impl PaperArguments {
         }
         let (store, records, cut) = Store::resume(path, header)?;
         if let Some(damage) = cut {
-            self.say(format_args!("{}: damaged end cut off ({damage}); its run is redone", path.display()))?;
+            self.say(format_args!("{}: damaged end cut off ({damage}); its run is redone", path.display()));
         }
         Ok((store, records))
     }
@@ -348,9 +408,14 @@ impl PaperArguments {
             total - left,
             size(each * workers as f64),
             size(each)
-        ))?;
+        ));
         Ok(workers)
     }
+}
+
+/// Where `--data-dir` has an image set.
+fn subdirectory(directory: &Path, name: DataName) -> PathBuf {
+    directory.join(if name == DataName::Mnist { "mnist" } else { "fashion" })
 }
 
 fn from_directory(path: &Path, positive: u8, negative: u8, mean: f64) -> anyhow::Result<DataSet> {
@@ -384,7 +449,9 @@ pub struct MergeArguments {
 
 /// Joins the files.
 pub fn run_merge(arguments: &MergeArguments) -> anyhow::Result<Verdict> {
-    check_not_read(&arguments.out, &arguments.files.iter().collect::<Vec<_>>())?;
+    // Wall times lie beside the runs, here and there.
+    let inputs: Vec<PathBuf> = arguments.files.iter().flat_map(|file| [file.clone(), times_path(file)]).collect();
+    check_not_read(&[&arguments.out, &times_path(&arguments.out)], &inputs)?;
     data::check_writable(&arguments.out)?;
     let merged = merge(&arguments.files, &arguments.out)?;
     let failed = merged.records.iter().filter(|record| record.failure.is_some()).count();
@@ -393,6 +460,6 @@ pub fn run_merge(arguments: &MergeArguments) -> anyhow::Result<Verdict> {
         arguments.out.display(),
         merged.records.len(),
         arguments.files.len()
-    ))?;
+    ));
     Ok(Verdict::Held)
 }

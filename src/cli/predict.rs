@@ -11,7 +11,8 @@ use perturbation_learning::theory::Predictor;
 use serde::Serialize;
 
 use super::Verdict;
-use super::arguments::{Common, Files, LossName, UserData, parse_slope};
+use super::arguments::{Common, LossName, UserData, parse_slope};
+use super::files::Files;
 
 /// Prediction of an infinitely wide network at test points.
 ///
@@ -58,8 +59,8 @@ struct PredictResult {
 /// Computes and writes the predictions.
 pub fn run(arguments: &PredictArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    let inputs = arguments.data.paths().into();
-    arguments.common.check_outputs(&Files { arrays: vec![&arguments.out], table: None, inputs })?;
+    let inputs = arguments.data.paths();
+    Files { arrays: vec![&arguments.out], inputs, ..Files::default() }.check(&arguments.common)?;
     let (train, test) = arguments.data.read()?;
     let loss = StandardLoss::from(arguments.loss);
     let predictor = Predictor::train(&train, arguments.slope, arguments.time, loss, None)?;

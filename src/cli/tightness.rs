@@ -8,7 +8,8 @@ use perturbation_learning::experiment::tightness::{Row, Standard, write_csv};
 use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
 
-use super::arguments::{Common, Files, Random, parse_count};
+use super::arguments::{Common, Random, parse_count};
+use super::files::Files;
 use super::{Verdict, say};
 
 /// Report how tight the proved bounds are.
@@ -42,7 +43,7 @@ struct Document {
 /// Measures, hunts, prints the table, writes the files.
 pub fn run(arguments: &TightnessArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
-    arguments.common.check_outputs(&Files { table: arguments.out.as_ref(), ..Files::default() })?;
+    Files { table: arguments.out.as_ref(), ..Files::default() }.check(&arguments.common)?;
     let (seed, quick) = (arguments.random.seed, arguments.quick);
     let mut rows = Standard { seed, quick }.rows()?;
     let evaluations = arguments.evaluations.unwrap_or(if quick { 64 } else { 4096 });
@@ -66,9 +67,9 @@ pub fn run(arguments: &TightnessArguments) -> anyhow::Result<Verdict> {
         for row in &rows {
             table.row(vec![row.statement.into(), significant(row.observed_over_bound, 3), row.setting.clone()]);
         }
-        say(table)?;
+        say(table);
         if !violated.is_empty() {
-            say(format_args!("VIOLATED: {}", violated.join(", ")))?;
+            say(format_args!("VIOLATED: {}", violated.join(", ")));
         }
     }
     let verdict = if violated.is_empty() { Verdict::Held } else { Verdict::Rejected };

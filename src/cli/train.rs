@@ -17,10 +17,10 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::arguments::{
-    Common, Files, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, check_not_read,
-    parse_count, parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory,
-    require_history, require_memory,
+    Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, parse_count, parse_nonnegative,
+    parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history, require_memory,
 };
+use super::files::Files;
 
 /// Train one network of finite width and evaluate it at test points.
 ///
@@ -71,7 +71,8 @@ pub struct TrainArguments {
     #[arg(long, value_enum, default_value = "f64", conflicts_with = "flow")]
     precision: PrecisionName,
     /// Given hidden weights, m×d, instead of drawn ones.
-    #[arg(long, value_name = "W", requires = "bias", requires = "readout_weights", conflicts_with = "width")]
+    #[arg(long, value_name = "W", requires = "bias", requires = "readout_weights",
+          conflicts_with_all = ["width", "seed"])]
     hidden: Option<PathBuf>,
     /// Given biases, m.
     #[arg(long, value_name = "B", requires = "hidden")]
@@ -168,7 +169,9 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
     if let (Some(directory), Some(weights)) = (&arguments.weights_out, &trained.weights) {
         add_weights(&mut files, directory, weights)?;
     }
-    let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
+    // Given weights leave nothing to chance.
+    let seed = arguments.hidden.is_none().then_some(arguments.random.seed);
+    let run = RunRecord::new(seed, start.elapsed().as_secs_f64());
     arguments.common.write(&Document { result: trained.result, run })?;
     files.commit()?;
     Ok(Verdict::Held)
@@ -201,14 +204,14 @@ impl TrainArguments {
     fn check_outputs(&self) -> anyhow::Result<()> {
         let arrays = [Some(&self.out), self.initial_out.as_ref(), self.gradient_out.as_ref()];
         let given = [&self.hidden, &self.bias, &self.readout_weights];
-        let inputs: Vec<_> = self.data.paths().into_iter().chain(given.into_iter().flatten()).collect();
+        let inputs = self.data.paths().into_iter().chain(given.into_iter().flatten().cloned()).collect();
+        let mut inside = Vec::new();
         if let Some(directory) = &self.weights_out {
             data::check_writable_directory(directory)?;
-            for name in WEIGHT_FILES {
-                check_not_read(&directory.join(name), &inputs)?;
-            }
+            inside.extend(WEIGHT_FILES.map(|name| directory.join(name)));
         }
-        self.common.check_outputs(&Files { arrays: arrays.into_iter().flatten().collect(), table: None, inputs })
+        let arrays = arrays.into_iter().flatten().collect();
+        Files { arrays, inside, inputs, ..Files::default() }.check(&self.common)
     }
 
     /// An error unless there is memory for a network of this width.
@@ -227,7 +230,7 @@ impl TrainArguments {
     fn neurons(&self, train: &TrainingSet) -> anyhow::Result<Neurons> {
         let input_dim = train.input_dim();
         if let (Some(hidden), Some(bias), Some(readout)) = (&self.hidden, &self.bias, &self.readout_weights) {
-            let matrix = data::read_points(hidden)?;
+            let matrix = data::read_rows("hidden weights", hidden)?;
             if matrix.input_dim() != input_dim {
                 bail!(
                     "{}: hidden weights have shape {} × {}; expected m × {input_dim}, as the training points",

@@ -11,8 +11,9 @@ use perturbation_learning::problem::Slope;
 use perturbation_learning::report::{RunRecord, Table, significant, write_json};
 use serde::Serialize;
 
-use super::arguments::{Common, Files, Random, ReadoutName, parse_count, parse_slope};
-use super::learn::DataArguments;
+use super::arguments::{Common, Random, ReadoutName, parse_count, parse_slope};
+use super::files::Files;
+use super::learn::{DataArguments, files_of};
 use super::{Verdict, say};
 
 /// Verify the theorem on real images (the default command).
@@ -89,7 +90,9 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
     let run = arguments.verification();
     run.check()?;
-    arguments.common.check_outputs(&Files::default())?;
+    let path = arguments.out.join("verify.json");
+    Files { inside: vec![path.clone()], inputs: files_of(&arguments.data)?, ..Files::default() }
+        .check(&arguments.common)?;
     check_writable_directory(&arguments.out)?;
     let settings = arguments.settings()?;
     let quiet = arguments.common.json_on_stdout();
@@ -99,7 +102,7 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
         bar.set_message(setting.data.name.clone());
         let report = run.run(setting, settings.len(), &|| bar.inc(1))?;
         if !quiet {
-            bar.suspend(|| print(&report))?;
+            bar.suspend(|| print(&report));
         }
         reports.push(report);
     }
@@ -122,11 +125,10 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
         run: RunRecord::new(run.seed, start.elapsed().as_secs_f64()),
     };
     std::fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
-    let path = arguments.out.join("verify.json");
     write_json(&path, &document)?;
     arguments.common.write(&document)?;
     if !quiet {
-        say(format_args!("{} (seed {}, {:.0} s)", path.display(), run.seed, document.run.seconds))?;
+        say(format_args!("{} (seed {}, {:.0} s)", path.display(), run.seed, document.run.seconds));
     }
     Ok(if rejected { Verdict::Rejected } else { Verdict::Held })
 }
@@ -192,7 +194,7 @@ fn progress_bar(steps: u64) -> ProgressBar {
     bar
 }
 
-fn print(report: &DataReport) -> anyhow::Result<()> {
+fn print(report: &DataReport) {
     say(format_args!(
         "{}: N = {}, d = {}, M = {} test points, T = {}, T' = {}, ε = {} alone, {} on the image",
         report.data,
@@ -203,7 +205,7 @@ fn print(report: &DataReport) -> anyhow::Result<()> {
         report.time_perturbed,
         significant(report.epsilon_alone, 2),
         significant(report.epsilon_on_image, 2)
-    ))?;
+    ));
     let limits = &report.limits;
     say(format_args!(
         "limits: median margin |T·F| {}, |T'·G| {} alone, {} on the image; sgn F = sgn G on {} and {} of the test points\n",
@@ -212,10 +214,10 @@ fn print(report: &DataReport) -> anyhow::Result<()> {
         significant(limits.margin_g_on_image, 2),
         percent(limits.agreement_alone),
         percent(limits.agreement_on_image)
-    ))?;
-    say(width_table(report))?;
-    say(standard_table(report))?;
-    say(claim_lines(report))
+    ));
+    say(width_table(report));
+    say(standard_table(report));
+    say(claim_lines(report));
 }
 
 fn percent(share: f64) -> String {

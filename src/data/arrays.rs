@@ -3,7 +3,7 @@
 //! Points are rows: an N×d array. Values are taken as they are: unsigned bytes stay 0 … 255. Files are written whole or
 //! not at all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nalgebra::DMatrix;
 
@@ -38,18 +38,32 @@ fn read(path: &Path) -> Result<Array> {
     }
 }
 
+/// The file that is read for this name: `archive.npz` for `archive.npz:member`, otherwise the file of that name.
+#[must_use]
+pub fn array_file(path: &Path) -> PathBuf {
+    split_member(path).map_or_else(|| path.into(), |(archive, _)| archive)
+}
+
 /// Points, one per row: a two-dimensional array.
 ///
 /// # Errors
 /// An unreadable file; another number of dimensions; the errors of [`Points::from_rows`].
 pub fn read_points(path: &Path) -> Result<Points> {
+    read_rows("points", path)
+}
+
+/// The same for rows of another kind, which errors name.
+///
+/// # Errors
+/// As [`read_points`].
+pub fn read_rows(name: &str, path: &Path) -> Result<Points> {
     let array = read(path)?;
     let [count, input_dim] = array.shape[..] else {
         let hint = if array.shape.len() == 1 { " (one point? reshape it to 1×d)" } else { "" };
         let problem = format!("shape {:?}{hint}; expected two dimensions, N points × d coordinates", array.shape);
         return Err(format_error(path, problem));
     };
-    Points::from_rows("points", count, input_dim, array.values).map_err(|e| e.in_file(path))
+    Points::from_rows(name, count, input_dim, array.values).map_err(|e| e.in_file(path))
 }
 
 /// A vector: one dimension, or a single row or column. Entries must be finite.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::npy::Array;
 use crate::error::{Error, Result};
 
-/// Reads a table of numbers. A first line in which no field is a number is a header and is skipped.
+/// Reads a table of finite numbers. A first line in which no field is a number is a header and is skipped.
 pub(super) fn read_csv(path: &Path) -> Result<Array> {
     let fail = |problem: String| Error::Format { path: path.into(), problem };
     let raw = std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?;
@@ -29,9 +29,11 @@ pub(super) fn read_csv(path: &Path) -> Result<Array> {
         }
         columns = record.len();
         for (column, field) in record.iter().enumerate() {
-            let value = field
-                .parse::<f64>()
-                .map_err(|_| fail(format!("line {line}, column {}: '{field}' is not a number", column + 1)))?;
+            let wrong = |what| fail(format!("line {line}, column {}: '{field}' is not a {what}", column + 1));
+            let value = field.parse::<f64>().map_err(|_| wrong("number"))?;
+            if !value.is_finite() {
+                return Err(wrong("finite number in double precision"));
+            }
             values.push(value);
         }
         rows += 1;

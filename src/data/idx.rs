@@ -169,7 +169,7 @@ pub(super) fn in_file_order(mut positive: Vec<usize>, negative: Vec<usize>) -> V
     positive
 }
 
-/// Reads the file of a directory whose name has the split's and the kind's usual parts, gzipped or not.
+/// Finds the file of a directory whose name has the split's and the kind's usual parts, gzipped or not.
 fn find_file(directory: &Path, split: &str, kind: &str) -> Result<Option<PathBuf>> {
     let failed = |source| Error::Io { path: directory.into(), source };
     let mut found = Vec::new();
@@ -189,7 +189,18 @@ fn find_file(directory: &Path, split: &str, kind: &str) -> Result<Option<PathBuf
     Ok(found.pop())
 }
 
-fn read_split(directory: &Path, split: &str) -> Result<Option<(PathBuf, Split)>> {
+/// The files that [`load_idx_directory`] reads.
+///
+/// # Errors
+/// A directory that cannot be listed; an ambiguous file.
+pub fn idx_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let parts = [("train", "images"), ("train", "labels"), ("t10k", "images"), ("t10k", "labels")];
+    let found = parts.iter().map(|(split, kind)| find_file(directory, split, kind));
+    found.filter_map(Result::transpose).collect()
+}
+
+/// A split with the paths of its images and of its labels.
+fn read_split(directory: &Path, split: &str) -> Result<Option<(PathBuf, PathBuf, Split)>> {
     let (images, labels) = (find_file(directory, split, "images")?, find_file(directory, split, "labels")?);
     let (images, labels) = match (images, labels) {
         (Some(images), Some(labels)) => (images, labels),
@@ -205,7 +216,7 @@ fn read_split(directory: &Path, split: &str) -> Result<Option<(PathBuf, Split)>>
     let read = |path: &Path| std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source });
     let parsed = parse_images(&images, &read(&images)?)?;
     let split = Split::new(&labels, parsed, parse_labels(&labels, &read(&labels)?)?)?;
-    Ok(Some((labels, split)))
+    Ok(Some((images, labels, split)))
 }
 
 /// Two classes from a directory with the usual IDX files (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the
@@ -221,16 +232,17 @@ pub fn load_idx_directory(directory: &Path, classes: ClassPair, mean: Option<f64
         let value = f64::from(classes.positive);
         return Err(Error::Scalar { name: "second class", value, expected: "a label that differs from the first" });
     }
-    let Some((path, train)) = read_split(directory, "train")? else {
+    let Some((images_path, path, train)) = read_split(directory, "train")? else {
         return Err(format_error(directory, "no train-images-idx3-ubyte[.gz] here".into()));
     };
     let name = directory.file_name().map_or_else(|| "images".into(), |n| n.to_string_lossy().into_owned());
     let mean = mean.unwrap_or_else(|| train.mean());
     let (mut positive, mut negative) = (train.class(&path, classes.positive)?, train.class(&path, classes.negative)?);
-    if let Some((test_path, test)) = read_split(directory, "t10k")? {
+    if let Some((test_images_path, test_path, test)) = read_split(directory, "t10k")? {
         if test.images.pixels != train.images.pixels {
-            let problem = format!("{} pixels per image; expected {}", test.images.pixels, train.images.pixels);
-            return Err(format_error(&test_path, problem));
+            let (found, expected) = (test.images.pixels, train.images.pixels);
+            let problem = format!("{found} pixels per image; expected {expected}, as in {}", images_path.display());
+            return Err(format_error(&test_images_path, problem));
         }
         let chosen =
             in_file_order(test.class(&test_path, classes.positive)?, test.class(&test_path, classes.negative)?);

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 /// Fewer than two labels; a label that is NaN or infinite; one class, or more than two.
 pub fn classes_to_signs(name: &str, raw: &[f64]) -> Result<Vec<f64>> {
     if raw.len() < 2 {
-        let found = format!("{} label(s)", raw.len());
-        return Err(Error::Shape { name: name.into(), found, expected: "at least two, one per training point".into() });
+        let (found, expected) = (raw.len().to_string(), "at least two, one of each class".into());
+        return Err(Error::Shape { name: name.into(), found, expected });
     }
     if let Some(row) = raw.iter().position(|v| !v.is_finite()) {
         return Err(Error::NotFinite { name: name.into(), row, column: 0, value: raw[row] });

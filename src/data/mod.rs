@@ -18,11 +18,12 @@ pub mod synthetic;
 use crate::problem::{Points, TrainingSet};
 
 pub use arrays::{
-    ArrayFiles, check_output, read_labels, read_points, read_vector, write_matrix, write_point_columns, write_vector,
+    ArrayFiles, array_file, check_output, read_labels, read_points, read_rows, read_vector, write_matrix,
+    write_point_columns, write_vector,
 };
 pub use atomic::{check_writable, check_writable_directory, write_text};
 pub use embedded::{fashion, mnist};
-pub use idx::{ClassPair, load_idx_directory};
+pub use idx::{ClassPair, idx_files, load_idx_directory};
 pub use labels::{classes_to_signs, labels_like};
 pub use synthetic::{Synthetic, synthetic};
 

@@ -12,10 +12,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// A number that is NaN or infinite (JSON has no word for it, and `null` would hide it); a file that cannot be written.
 pub fn write_json<T: Serialize>(path: &Path, document: &T) -> Result<()> {
-    let failed = |problem: String| Error::Format { path: path.into(), problem };
-    let value = serde_json::to_value(NumbersOnly(document)).map_err(|e| failed(e.to_string()))?;
-    let mut text = serde_json::to_string_pretty(&value).map_err(|e| failed(e.to_string()))?;
-    text.push('\n');
+    let text = json_text(path, document)?;
     if path == Path::new("-") {
         use std::io::Write;
         return match std::io::stdout().write_all(text.as_bytes()) {
@@ -25,6 +22,18 @@ pub fn write_json<T: Serialize>(path: &Path, document: &T) -> Result<()> {
         };
     }
     write_atomically(path, text.as_bytes())
+}
+
+/// A document as indented text that ends in a newline; errors name `path`.
+///
+/// # Errors
+/// A number that is NaN or infinite.
+pub fn json_text<T: Serialize>(path: &Path, document: &T) -> Result<String> {
+    let failed = |problem: String| Error::Format { path: path.into(), problem };
+    let value = serde_json::to_value(NumbersOnly(document)).map_err(|e| failed(e.to_string()))?;
+    let mut text = serde_json::to_string_pretty(&value).map_err(|e| failed(e.to_string()))?;
+    text.push('\n');
+    Ok(text)
 }
 
 /// Serializes as the inner value, but refuses numbers that JSON would turn into `null`.
@@ -63,8 +72,21 @@ mod finite {
         }
     }
 
+    /// The path to the value at hand: names, each behind a dot, and indices in brackets.
     struct Checker {
         path: Vec<String>,
+    }
+
+    /// The entries of a list.
+    pub(super) struct List<'a> {
+        checker: &'a mut Checker,
+        next: usize,
+    }
+
+    /// The entries of a map, and of structs that are flattened into another.
+    pub(super) struct Map<'a> {
+        checker: &'a mut Checker,
+        key: String,
     }
 
     type Checked = Result<(), Problem>;
@@ -76,20 +98,24 @@ mod finite {
             self.path.pop();
             Ok(())
         }
+
+        fn list(&mut self) -> List<'_> {
+            List { checker: self, next: 0 }
+        }
     }
 
     macro_rules! accept {
         ($($name:ident($type:ty)),*) => { $(fn $name(self, _: $type) -> Checked { Ok(()) })* };
     }
 
-    impl ser::Serializer for &mut Checker {
+    impl<'a> ser::Serializer for &'a mut Checker {
         type Ok = ();
         type Error = Problem;
-        type SerializeSeq = Self;
-        type SerializeTuple = Self;
-        type SerializeTupleStruct = Self;
-        type SerializeTupleVariant = Self;
-        type SerializeMap = Self;
+        type SerializeSeq = List<'a>;
+        type SerializeTuple = List<'a>;
+        type SerializeTupleStruct = List<'a>;
+        type SerializeTupleVariant = List<'a>;
+        type SerializeMap = Map<'a>;
         type SerializeStruct = Self;
         type SerializeStructVariant = Self;
 
@@ -105,7 +131,9 @@ mod finite {
             if value.is_finite() {
                 return Ok(());
             }
-            Err(Problem(format!("{} is {value}; expected a finite number", self.path.join("."))))
+            let path = self.path.concat();
+            let path = path.strip_prefix('.').unwrap_or(&path);
+            Err(Problem(format!("{path} is {value}; expected a finite number")))
         }
 
         fn serialize_none(self) -> Checked {
@@ -135,27 +163,33 @@ mod finite {
             variant: &'static str,
             value: &T,
         ) -> Checked {
-            self.within(variant.into(), value)
+            self.within(format!(".{variant}"), value)
         }
 
-        fn serialize_seq(self, _: Option<usize>) -> Result<Self, Problem> {
-            Ok(self)
+        fn serialize_seq(self, _: Option<usize>) -> Result<List<'a>, Problem> {
+            Ok(self.list())
         }
 
-        fn serialize_tuple(self, _: usize) -> Result<Self, Problem> {
-            Ok(self)
+        fn serialize_tuple(self, _: usize) -> Result<List<'a>, Problem> {
+            Ok(self.list())
         }
 
-        fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Problem> {
-            Ok(self)
+        fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<List<'a>, Problem> {
+            Ok(self.list())
         }
 
-        fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self, Problem> {
-            Ok(self)
+        fn serialize_tuple_variant(
+            self,
+            _: &'static str,
+            _: u32,
+            _: &'static str,
+            _: usize,
+        ) -> Result<List<'a>, Problem> {
+            Ok(self.list())
         }
 
-        fn serialize_map(self, _: Option<usize>) -> Result<Self, Problem> {
-            Ok(self)
+        fn serialize_map(self, _: Option<usize>) -> Result<Map<'a>, Problem> {
+            Ok(Map { checker: self, key: String::new() })
         }
 
         fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Problem> {
@@ -169,11 +203,13 @@ mod finite {
 
     macro_rules! sequence {
         ($($trait:ident $method:ident),*) => { $(
-            impl ser::$trait for &mut Checker {
+            impl ser::$trait for List<'_> {
                 type Ok = ();
                 type Error = Problem;
                 fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Checked {
-                    value.serialize(&mut **self)
+                    let index = self.next;
+                    self.next += 1;
+                    self.checker.within(format!("[{index}]"), value)
                 }
                 fn end(self) -> Checked {
                     Ok(())
@@ -188,7 +224,7 @@ mod finite {
                 type Ok = ();
                 type Error = Problem;
                 fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Checked {
-                    self.within(key.into(), value)
+                    self.within(format!(".{key}"), value)
                 }
                 fn end(self) -> Checked {
                     Ok(())
@@ -201,14 +237,16 @@ mod finite {
     sequence!(SerializeTupleStruct serialize_field, SerializeTupleVariant serialize_field);
     structure!(SerializeStruct, SerializeStructVariant);
 
-    impl ser::SerializeMap for &mut Checker {
+    impl ser::SerializeMap for Map<'_> {
         type Ok = ();
         type Error = Problem;
-        fn serialize_key<T: Serialize + ?Sized>(&mut self, _: &T) -> Checked {
+        fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Checked {
+            let key = serde_json::to_value(key).map_err(ser::Error::custom)?;
+            self.key = key.as_str().map_or_else(|| key.to_string(), Into::into);
             Ok(())
         }
         fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Checked {
-            value.serialize(&mut **self)
+            self.checker.within(format!(".{}", self.key), value)
         }
         fn end(self) -> Checked {
             Ok(())
@@ -228,17 +266,30 @@ mod tests {
     #[derive(Serialize)]
     struct Outer {
         rows: Vec<Inner>,
+        #[serde(flatten)]
+        more: Inner,
+        named: std::collections::BTreeMap<u8, (f64, f64)>,
     }
 
     #[test]
     fn numbers_that_json_cannot_hold_are_refused_with_their_key() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.json");
-        let document = |value| Outer { rows: vec![Inner { value: None }, Inner { value: Some(value) }] };
-        let text = write_json(&path, &document(f64::NAN)).unwrap_err().to_string();
-        assert!(text.contains("rows.value is NaN; expected a finite number"), "{text}");
-        assert!(!path.exists());
-        write_json(&path, &document(0.1)).unwrap();
+        let document = |row, more, named| Outer {
+            rows: vec![Inner { value: None }, Inner { value: Some(row) }],
+            more: Inner { value: Some(more) },
+            named: [(3, (0.0, named))].into(),
+        };
+        for (document, part) in [
+            (document(f64::NAN, 0.0, 0.0), ": rows[1].value is NaN; expected a finite number"),
+            (document(0.0, f64::INFINITY, 0.0), ": value is inf; expected a finite number"),
+            (document(0.0, 0.0, f64::NEG_INFINITY), ": named.3[1] is -inf; expected a finite number"),
+        ] {
+            let text = write_json(&path, &document).unwrap_err().to_string();
+            assert!(text.ends_with(part), "{text}");
+            assert!(!path.exists());
+        }
+        write_json(&path, &document(0.1, 0.0, 0.0)).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("\"value\": 0.1"));
     }
 }

@@ -8,6 +8,6 @@ pub mod plot;
 mod provenance;
 mod table;
 
-pub use json::write_json;
+pub use json::{json_text, write_json};
 pub use provenance::RunRecord;
 pub use table::{Table, significant};

@@ -11,12 +11,12 @@ use perturbation_learning::data::{write_matrix, write_point_columns};
 
 use crate::place::{Place, idx_images, idx_labels, text};
 
-const USER: &str = "--train x.npy --labels y.npy --test z.npy";
-const CERTIFY: &str = "--scenario a --epsilon 1 --time 1 --time-perturbed 1 --failure-probability 0.1 --samples 10";
-const FLOW: &str = "--flow --time 1 --time-perturbed 1";
+pub const USER: &str = "--train x.npy --labels y.npy --test z.npy";
+pub const CERTIFY: &str = "--scenario a --epsilon 1 --time 1 --time-perturbed 1 --failure-probability 0.1 --samples 10";
+pub const FLOW: &str = "--flow --time 1 --time-perturbed 1";
 
 /// Runs the words; expects status 2, the parts in the message, and the same files as before.
-fn refuse(place: &Place, words: &str, parts: &[&str]) {
+pub fn refuse(place: &Place, words: &str, parts: &[&str]) {
     let before = files(place);
     let output = place.run(words);
     let message = text(&output.stderr);
@@ -190,7 +190,7 @@ fn labels_that_are_not_two_classes() {
     refuse_everywhere(&place, ("x.npy", "three.npy", "z.npy"), &[expected]);
     let expected = "one.npy: labels has 1 distinct labels (7); expected exactly two classes";
     refuse_everywhere(&place, ("x.npy", "one.npy", "z.npy"), &[expected]);
-    let expected = "single_label.npy: labels has shape 1 label(s); expected at least two";
+    let expected = "single_label.npy: labels has shape 1; expected at least two";
     refuse_everywhere(&place, ("single.npy", "single_label.npy", "z.npy"), &[expected]);
 }
 
@@ -580,4 +580,104 @@ fn results_that_are_undefined_or_overflow() {
     refuse(&place, &far, &["exact gradient flow failed: an output is", "too large for double precision"]);
     let huge = format!("learn {USER} --width 8 --scenario b --epsilon 1e200 --json new.json {FLOW}");
     refuse(&place, &huge, &["norm", "expected at most"]);
+}
+
+/// Also where keys of one struct stand among those of another, and in lists.
+#[test]
+fn numbers_that_json_cannot_hold_are_named() {
+    let place = Place::with_data();
+    let words = format!("learn {USER} --scenario a --epsilon 1 --width 8 --flow --time 1 --time-perturbed 1e160");
+    let expected = "deviation_g is inf; expected a finite number";
+    assert_eq!(text(&place.run(&format!("{words} --json -")).stderr), format!("error: standard output: {expected}\n"));
+    let output = place.run(&format!("{words} --json new.json"));
+    assert_eq!(text(&output.stderr), format!("error: new.json: {expected}\n"));
+    assert!(!place.path("new.json").exists());
+    let closed = CERTIFY.replace("--time 1 --time-perturbed 1", "--time 1e160 --time-perturbed 1");
+    let closed = closed.replace("--samples 10", "--method closed-form --width 8 --json new.json");
+    let message = text(&place.run(&format!("certify {USER} {closed}")).stderr);
+    assert!(message.starts_with("error: new.json: error_f[0] is NaN; expected a finite number"), "{message}");
+}
+
+#[test]
+fn messages_name_what_was_given() {
+    let place = Place::with_data();
+    std::fs::create_dir(place.path("images")).unwrap();
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(place.path(&format!("images/{name}")), bytes).unwrap();
+    write("train-images-idx3-ubyte", idx_images(4, 2, &[9; 16]));
+    write("train-labels-idx1-ubyte", idx_labels(&[1, 2, 1, 2]));
+    write("t10k-images-idx3-ubyte", idx_images(2, 3, &[9; 18]));
+    write("t10k-labels-idx1-ubyte", idx_labels(&[1, 2]));
+    let words = format!("learn --data images --classes 1 2 --scenario a --epsilon 1 --width 8 {FLOW}");
+    refuse(
+        &place,
+        &words,
+        &["images/t10k-images-idx3-ubyte: 9 pixels per image; expected 4, as in images/train-images"],
+    );
+
+    write_matrix(&place.path("huge.npy"), &DMatrix::from_element(4, 3, 1e90)).unwrap();
+    place.vector("four.npy", &[1.0; 4]);
+    let train = format!("train {USER} --flow --time 1 --out new.npy --bias four.npy --readout-weights four.npy");
+    refuse(&place, &format!("{train} --hidden huge.npy"), &["huge.npy: hidden weights: row 0 has Euclidean norm"]);
+    raw(&place, "nan.npy", &[4, 3], &[f64::NAN; 12]);
+    refuse(&place, &format!("{train} --hidden nan.npy"), &["nan.npy: hidden weights: row 0, column 0 is NaN"]);
+
+    for (field, line) in [("1e400", 3), ("-inf", 3), ("nan", 3)] {
+        std::fs::write(place.path("far.csv"), format!("a,b,c\n1,2,3\n4,{field},6\n")).unwrap();
+        let part = format!("far.csv: line {line}, column 2: '{field}' is not a finite number in double precision");
+        refuse(&place, "kernel --x far.csv --out new.npy", &[&part]);
+    }
+
+    write_matrix(&place.path("single.npy"), &DMatrix::zeros(1, 3)).unwrap();
+    place.vector("label.npy", &[1.0]);
+    refuse_everywhere(
+        &place,
+        ("single.npy", "label.npy", "z.npy"),
+        &["label.npy: labels has shape 1; expected at least two, one of each class"],
+    );
+}
+
+/// An option that would do nothing is refused, not passed over in silence.
+#[test]
+fn options_without_effect() {
+    let place = Place::with_data();
+    let learn = format!("--scenario a --epsilon 1 --width 8 {FLOW}");
+    let certify = format!("{CERTIFY} --width 8");
+    for option in ["--classes 1 2", "--input-dim 3", "--pixel-mean 0.1", "--train-count 12", "--test-count 7"] {
+        let parts = [option.split(' ').next().unwrap(), "cannot be used with"];
+        refuse(&place, &format!("learn {USER} {learn} {option}"), &parts);
+        refuse(&place, &format!("certify {USER} {certify} {option}"), &parts);
+        refuse(&place, &format!("learn {option} {learn}"), &["--data"]);
+    }
+    for data in ["gauss", "mnist"] {
+        let words = format!("learn --data {data} --test-labels yz.npy {learn}");
+        refuse(&place, &words, &["--test-labels", "cannot be used with"]);
+    }
+    place.succeed(&format!("train {USER} --width 4 --flow --time 0 --out f.npy --weights-out w"));
+    let given = "--hidden w/hidden.npy --bias w/bias.npy --readout-weights w/readout.npy";
+    let words = format!("train {USER} {given} --flow --time 1 --out new.npy --seed 6");
+    refuse(&place, &words, &["--hidden", "--seed", "cannot be used with"]);
+    // Nothing random, no seed.
+    let json = place.json(&format!("train {USER} {given} --flow --time 1 --out f.npy"));
+    assert!(json["run"]["seed"].is_null(), "{json}");
+    for (words, part) in [
+        ("shifted-gauss-a offset --panel targets", "shifted-gauss-a: --panel names none of its panels"),
+        ("offset shifted-gauss-a --panel dim --panel slope", "offset: --panel names none of its panels"),
+        ("shifted-gauss-a --panel dim --panel targets", "--panel targets: none of the figures has it"),
+        ("all --panel targets --panel certified --panel balanced --panel dim --shard 3/2", "expected I/K"),
+    ] {
+        refuse(&place, &format!("paper {words} --without-theory --out new"), &[part]);
+    }
+}
+
+/// Thousands of threads take longer to start than most runs.
+#[test]
+fn threads_are_counted_sensibly() {
+    let place = Place::with_data();
+    for count in ["0", "-1", "1025", "5000", "99999999999999999999999", "two"] {
+        for words in ["kernel --x x.npy --out new.npy".into(), format!("certify {USER} {CERTIFY} --width 8")] {
+            let words = format!("{words} --threads {count}");
+            refuse(&place, &words, &["--threads", count, "expected a whole number from 1 to 1024"]);
+        }
+    }
+    place.succeed("kernel --x x.npy --out k.npy --threads 3");
 }

@@ -337,7 +337,7 @@ fn links_and_pipes_are_written_through() {
     assert_eq!(place.bytes("target.npy"), place.bytes("k.npy"));
 }
 
-/// A disk that is full is an error, on standard output too.
+/// A disk that is full is an error, on standard output too, where it costs no file.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_an_error() {
@@ -348,5 +348,23 @@ fn a_full_disk_is_an_error() {
         assert_eq!(output.status.code(), Some(2), "{words}");
         assert!(text(&output.stderr).contains("No space left"), "{}", text(&output.stderr));
     }
-    assert!(!place.path("k.npy").exists());
+    assert!(place.path("k.npy").exists());
+}
+
+/// δ is printed as it was given: 1 − δ may round to 1, which nothing is certified with.
+#[test]
+fn certify_does_not_promise_certainty_and_says_what_both_aims_do() {
+    let place = Place::empty();
+    for delta in ["1e-300", "0.001"] {
+        let words = CERTIFY.replace("0.1", delta);
+        let table = place.succeed(&format!("{words} --width 16"));
+        let expected = format!("with probability at least 1 − {delta}, sgn f = sgn g");
+        assert!(table.contains(&expected), "{table}");
+    }
+    let json = place.json(&format!("{CERTIFY} --width 1048576 --share 0.3"));
+    assert_eq!(json["width"], 1_048_576);
+    assert!(json["certified_width"].as_u64().unwrap() < 1_048_576);
+    let help = place.succeed("certify --help");
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("With --width and --share together the certificate is that of --width"), "{help}");
 }

@@ -32,11 +32,11 @@ pub fn draw(arguments: &PaperArguments, images: &HashMap<DataName, DataSet>) -> 
     let path = arguments.out.join("maps.csv");
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(["map", "x", "y", "f", "g", "limit_f", "limit_g", "authors_f", "authors_g"])?;
-    arguments.say("\nmaps                 f and g agree   F and G agree   (share of the raster)")?;
+    arguments.say("\nmaps                 f and g agree   F and G agree   (share of the raster)");
     for setting in settings(arguments.scale(), arguments.precision.into(), &describe) {
         let map = setting.make(&source.data(&setting.run)?)?;
         let (networks, limits) = (percent(map.agreement), percent(map.limit_agreement));
-        arguments.say(format_args!("{:20} {networks:>13} {limits:>15}", setting.title))?;
+        arguments.say(format_args!("{:20} {networks:>13} {limits:>15}", setting.title));
         write_rows(&mut table, &setting, &map)?;
         panels.push(panel(&setting, map));
     }

@@ -13,20 +13,20 @@ use super::PaperArguments;
 type Merit = fn(&Merits) -> Option<f64>;
 
 /// One table per figure: the last point of each panel.
-pub fn print(arguments: &PaperArguments, request: &Request, plan: &Plan, records: &[Record]) -> anyhow::Result<()> {
+pub fn print(arguments: &PaperArguments, request: &Request, plan: &Plan, records: &[Record]) {
     let found = by_id(records);
     for figure in &request.figures {
         let panels: Vec<&PanelPlan> = plan.panels.iter().filter(|panel| panel.figure == *figure).collect();
         if !panels.is_empty() {
-            arguments.say(format_args!("\n{}", figure.name()))?;
-            arguments.say(table(*figure, &panels, &found))?;
+            arguments.say(format_args!("\n{}", figure.name()));
+            arguments.say(table(*figure, &panels, &found));
         }
     }
     let failed = records.iter().filter(|record| record.failure.is_some()).count();
     arguments.say(format_args!(
         "median [smallest, largest] over seeds of the largest over learning rates; {failed} of {} runs failed\n",
         records.len()
-    ))
+    ));
 }
 
 fn table(figure: FigureName, panels: &[&PanelPlan], found: &Records<'_>) -> Table {
