@@ -235,7 +235,7 @@ fn table() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let rows = rows();
     let is_named = |row: &Row| wanted.as_ref().is_some_and(|name| name == "all" || row.name.contains(name.as_str()));
     if let Some(name) = &wanted
-        && !rows.iter().any(&is_named)
+        && !rows.iter().any(is_named)
     {
         let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
         return Err(format!("'{name}' is in the name of no row; there are: {}", names.join("; ")).into());
