@@ -1,9 +1,9 @@
 //! The experiments that the authors' code is compared by, and two kernels: what they take, on the clock, and how much memory.
 //!
 //! ```text
-//! cargo bench --bench table                    # rows that take seconds
-//! cargo bench --bench table -- all             # all rows, half an hour on two cores
-//! cargo bench --bench table -- "gauss d=1000"  # rows of which the name has that in it
+//! cargo bench --bench table                        # rows that take seconds
+//! cargo bench --bench table -- all                 # all rows, a quarter of an hour on two cores
+//! cargo bench --bench table -- "gauss (a) d=1000"  # rows of which the name has that in it; an error if there is none
 //! ```
 //!
 //! Everything small with `-- --test` or `PERTLEARN_QUICK=1`. Every row runs in a process of its own, once for each precision:
@@ -232,11 +232,18 @@ fn cells(index: usize, precision: Precision) -> std::result::Result<[String; 2],
 
 fn table() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let rows = rows();
+    let is_named = |row: &Row| wanted.as_ref().is_some_and(|name| name == "all" || row.name.contains(name.as_str()));
+    if let Some(name) = &wanted
+        && !rows.iter().any(is_named)
+    {
+        let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+        return Err(format!("'{name}' is in the name of no row; there are: {}", names.join("; ")).into());
+    }
     let mut table = String::from("| | seconds f64 | f32 | MiB f64 | f32 |\n|---|---|---|---|---|\n");
     print!("{table}");
-    for (index, row) in rows().iter().enumerate() {
-        let named = wanted.as_ref().is_some_and(|name| name == "all" || row.name.contains(name.as_str()));
-        if !(named || wanted.is_none() && (quick() || !row.long)) {
+    for (index, row) in rows.iter().enumerate() {
+        if !(is_named(row) || wanted.is_none() && (quick() || !row.long)) {
             continue;
         }
         let mut columns = [["–".to_string(), "–".to_string()], ["–".to_string(), "–".to_string()]];

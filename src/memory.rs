@@ -2,7 +2,8 @@
 //!
 //! Arrays of many megabytes cost time before anything is computed: the system hands them out in pages of 4 KiB, one
 //! interruption each, and the processor looks up the place of every page it touches. In pages of 2 MiB there are 512 times fewer of
-//! both. Many Linux systems give them only where a program asks; [`HugePages`] asks. `pertlearn` and the bench `timing` use it:
+//! both. Many Linux systems give them only where a program asks; [`HugePages`] asks. `pertlearn` and the benches `table` and
+//! `timing` use it:
 //!
 //! ```
 //! #[global_allocator]

@@ -105,32 +105,47 @@ fn judge(what: &str, networks: u64, rate: f64, exceeding: u64, faulty: &[(&str, 
 
 //= test W16@f87326fa
 //= power W16@f87326fa
-/// A mean of n_c blocks against the mean of a sample: both drawn afresh each time, from a skew law on [0, 1]. Faults: the
-/// number of copies squared, and the sample taken for exact where it is small.
+/// A mean of n_c blocks against the mean of a sample: both drawn afresh each time, from a skew law on [0, 1]; few copies and
+/// a large sample, and the reverse. Faults: the number of copies squared; that of the sample squared.
 #[test]
 fn sampled_means_are_those_of_networks_up_to_the_bound() {
-    let (copies, count, trials, t) = (50, 60, 4000_u64, 4.0);
+    let (trials, t) = (4000_u64, 4.0);
     let draw = |rng: &mut rand_chacha::ChaCha8Rng| -> f64 {
         let z: f64 = StandardNormal.sample(rng);
         if z > 1.0 { 1.0 } else { 0.0 }
     };
-    let exceeds = |index: u64, copies_claimed: usize, count_claimed: usize| {
-        let mut rng = Streams::new(SEED, "certify/means").stream(index);
+    // The distance of the means, and the sample's mean square about a number fixed before.
+    let outcome = |(copies, count): (usize, usize), index: u64| -> (f64, f64) {
+        let mut rng = Streams::new(SEED, &format!("certify/means/{copies}/{count}")).stream(index);
         let of_sample: Vec<f64> = (0..count).map(|_| draw(&mut rng)).collect();
         let network = (0..copies).map(|_| draw(&mut rng)).sum::<f64>() / copies as f64;
         let mean = of_sample.iter().sum::<f64>() / count as f64;
         let square = of_sample.iter().map(|v| (v - 0.2).powi(2)).sum::<f64>() / count as f64;
-        let sampling = Sampling::new(count_claimed, copies_claimed, t, t).unwrap();
-        (network - mean).abs() > sampled_mean_bound(sampling, square, 0.8).unwrap()
+        ((network - mean).abs(), square)
     };
-    let exceeding = |copies, count| (0..trials).filter(|index| exceeds(*index, copies, count)).count() as u64;
-    let rate = 5.0 * (-t).exp();
+    // A term of the copies and one of the sample add up to the bound: a fault in one shows where the other is small.
+    let sizes = [(50, 2000), (2000, 60)];
+    let outcomes =
+        sizes.map(|sizes| (0..trials).into_par_iter().map(|index| outcome(sizes, index)).collect::<Vec<(f64, f64)>>());
+    let exceeding = |claimed: fn(usize, usize) -> (usize, usize)| -> u64 {
+        let mut sum = 0;
+        for ((copies, count), outcomes) in sizes.iter().zip(&outcomes) {
+            let (copies, count) = claimed(*copies, *count);
+            let sampling = Sampling::new(count, copies, t, t).unwrap();
+            let fails =
+                |(distance, square): &&(f64, f64)| *distance > sampled_mean_bound(sampling, *square, 0.8).unwrap();
+            sum += outcomes.iter().filter(fails).count() as u64;
+        }
+        sum
+    };
+    let copies = exceeding(|copies, count| (copies * copies, count));
+    let sample = exceeding(|copies, count| (copies, count * count));
     judge(
         "W16, means",
-        trials,
-        rate,
-        exceeding(copies, count),
-        &[("copies and sample squared", exceeding(copies * copies * 16, count * count * 16))],
+        2 * trials,
+        5.0 * (-t).exp(),
+        exceeding(|copies, count| (copies, count)),
+        &[("copies squared", copies), ("sample squared", sample)],
     );
 }
 

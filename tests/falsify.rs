@@ -50,7 +50,7 @@ fn no_true_bound_is_violated_in_a_short_hunt() {
 /// What a fault makes of a case and the right bound.
 type Fault = fn(&Case, &dyn Fn(&Case) -> Result<Vec<f64>>) -> Result<Vec<f64>>;
 
-/// Bounds with a fault, each hunted with few evaluations. The true ones survive the same hunts above or below.
+/// Bounds with a fault, each hunted with few evaluations. The true ones survive the shorter hunts above.
 #[test]
 fn planted_false_bounds_are_refuted() {
     let plant = |id: &str, fault: Fault| find(id).unwrap().with_bound(fault);

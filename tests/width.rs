@@ -171,8 +171,8 @@ fn the_drift_keeps_within_the_bounds_on_its_moments() {
 //= power W5@0326e76b
 //= power W7@6699cfd1
 //= power W14@db741523
-/// W8 where it is exact: √m E R against its limit, within the rest that W7 allows at that width; W5, W7 and W14 attained or
-/// nearly so, which refutes a factor of 2 that is forgotten.
+/// W8 where it is exact: √m E R against its limit, within the rest that W7 allows at that width. Faults: m for √m in W5, W7
+/// and W14; with one sample, half of W7, which is nearly attained there.
 #[test]
 fn the_mean_drift_has_its_limit() {
     const NETWORKS: u64 = 80;
@@ -236,7 +236,7 @@ fn the_mean_drift_has_its_limit() {
             let width = (0.5 * (high - low) + rest) / limit.abs();
             assert!(width < 0.25, "{name}: too wide to refute a constant that is wrong by a quarter, {width}");
         } else {
-            // The rest of order m^{-1/2} is bounded by W7, but not closely; sampling and rest together are below a quarter.
+            // The rest of order m^{-1/2} is bounded by W7, but not closely: a quarter of the limit is allowed for it.
             let slack = 0.25 * limit.abs();
             assert!(low - slack <= limit && limit <= high + slack, "{name}: [{low}, {high}] misses {limit}");
         }

@@ -24,8 +24,12 @@ use super::{Verdict, say};
 /// means and variances come from a sample of single pairs of neurons, whose own failure is part of δ. The cost grows like
 /// the root of the width. With --method closed-form no sample is drawn (statement A3): the error of f is nearly as small, that
 /// of g several times larger. --share asks for the smallest width that certifies a share of the points with F·G > 0, the
-/// only ones that any width can certify. With --width and --share together the certificate is that of --width, a
-/// little weaker as the search takes its part of δ, and the width found for the share stands beside it.
+/// only ones that any width can certify. With --width and --share together the certificate is that of --width, with
+/// --method sampled a little weaker as the search takes its part of δ, and the width found for the share stands beside it.
+///
+/// In JSON and CSV limit_f and limit_g are F and G, per unit of time; error_f bounds how far f_T may fall short of T·F towards
+/// the other sign, error_g the same for g_T' and T'·G. The sign of f is certified where error_f < T·|limit_f|. The table's
+/// "median |limit|" is that of T·|F| and T'·|G|.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("aim").required(true).multiple(true).args(["width", "share"])))]
 pub struct CertifyArguments {
@@ -68,7 +72,7 @@ pub struct CertifyArguments {
     /// a point [default: 20000].
     #[arg(long, value_name = "COUNT", value_parser = parse_count, allow_negative_numbers = true)]
     samples: Option<usize>,
-    /// Where to write one line per test point: index,limit_f,limit_g,error_f,error_g,certified (.csv).
+    /// Where to write one line per test point: index,limit_f,limit_g,error_f,error_g,certified (.csv); see above.
     #[arg(long, value_name = "CSV")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -142,6 +146,7 @@ struct CertifyResult {
     /// The share asked for by --share, and the smallest width found; null if not asked for or not found.
     share: Option<f64>,
     certified_width: Option<usize>,
+    /// F and G per unit of time, errors of f_T and g_T' as they are.
     #[serde(flatten)]
     certificate: PairCertificate,
     run: RunRecord,

@@ -15,7 +15,8 @@ use super::{Verdict, say};
 /// Report how tight the proved bounds are.
 ///
 /// For every statement: observed/bound on a Gaussian set and on images (embedded MNIST 1 v 2 and Fashion 0 v 9), the median
-/// over eight test points, and the largest that a hunt finds (see falsify). Exit status 1 if a hunt refutes a bound.
+/// over the points at which the statement speaks, and the largest that a hunt finds (see falsify). Exit status 1 if a hunt
+/// refutes a bound.
 #[derive(Debug, Args)]
 pub struct TightnessArguments {
     /// The Gaussian set only, few networks, short hunts.

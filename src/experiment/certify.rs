@@ -3,6 +3,8 @@
 //!
 //! The pairs of A6 are trained exactly by [`PairSampling`]; everything after that is a bound of [`theory::bound`](crate::theory::bound).
 //! No network of the width in question is ever trained: the cost grows like √m only.
+//!
+//! A [`PairCertificate`] holds limits per unit of time, F and G, beside errors at the end of training, of f_T and g_T'.
 
 use crate::error::{Error, Result};
 use crate::network::Readout;
@@ -99,7 +101,9 @@ impl<'a> Certifier<'a> {
     }
 
     //= A6@12975819
-    /// The certificate for antisymmetric networks of `width` neurons with readouts ±1/√m.
+    /// The certificate for antisymmetric networks of `width` neurons with readouts ±1/√m. Its limits are F and G, per unit of
+    /// time; its errors are those of f_T against T·F and of g_T' against T'·G, so that the sign of f is certified where
+    /// `error_f` < T·|`limit_f`|.
     ///
     /// # Errors
     /// A width that is 0 or odd; a sample that cannot be drawn.

@@ -145,7 +145,7 @@ pub struct Outcome {
     pub time_perturbed: f64,
     /// Σ y'_n of the random targets: a large sum gives g a constant offset.
     pub target_sum: f64,
-    /// N, M and d.
+    /// N.
     pub train_count: usize,
     /// M.
     pub test_count: usize,

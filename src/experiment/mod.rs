@@ -4,7 +4,7 @@
 //!   infinite-width limits;
 //! - [`expect`]: what theory expects networks of a finite width to deviate by;
 //! - [`certify`]: the signs of f and g, certified together before either is drawn;
-//! - [`verify`]: the same for growing widths and several networks each, with a verdict per claim;
+//! - [`verify`]: what [`learn`] does for growing widths and several networks each, with a verdict per claim;
 //! - [`hunt`]: searches for the case at which a proved bound is closest to being violated;
 //! - [`tightness`]: how tight the bounds are, on standard data and in the worst cases that hunts find;
 //! - [`paper`]: the figures of the paper, rerun with seeds and error bars.

@@ -20,7 +20,7 @@ pub struct Row {
     pub statement: &'static str,
     /// Data, network and training.
     pub setting: String,
-    /// The figure: the median over the test points, or the largest in a hunt.
+    /// The figure: the median over the points at which the statement speaks, or the largest in a hunt.
     pub observed_over_bound: f64,
     /// The command that gives it.
     pub source: String,

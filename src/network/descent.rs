@@ -4,7 +4,9 @@
 //! Two routes:
 //! - identity loss (`decoupled`): the neurons do not feel each other, and between sign changes a step costs O(N) per
 //!   neuron instead of O(N·d), on data that fits the first-level cache;
-//! - any other loss (`coupled`): one product with a Gram matrix or two with the inputs per step, whichever is cheaper.
+//! - any other loss (`coupled`): per step one product with a Gram matrix, or one with the inputs and as many sums (a second
+//!   product, or looked up from 64 neurons on), whichever is cheaper; once few samples change sides, blocks of steps by the
+//!   tangent kernel, N² operations each.
 //!
 //! Both are compared with a plain implementation in `tests/descent.rs`.
 
@@ -122,7 +124,9 @@ impl Descent {
     /// with as many losses as there are steps), and, once it pays, a Gram matrix of N² numbers (up to N = 23170; twice while it fits into
     /// 16 MiB), and where neurons follow few samples, columns of it, of which about 1 GiB at most is kept from one block of steps to the
     /// next; for other losses the inputs, m·N preactivations and the weights twice (from 512 neurons) or ten times (below), or, for N below
-    /// about 2d, such a Gram matrix and five times m·N numbers.
+    /// about 1.6(d + 1) from 64 neurons on and 2(d + 1) below, such a Gram matrix and five times m·N numbers. Blocks of steps by the
+    /// tangent kernel (up to m·N = 2²⁵ and N = 23170) keep four times m·N numbers besides, coefficients of m·N once more at their
+    /// beginning and twice at their end, and from the first one on a Gram matrix of N² and a kernel of N²/2 numbers.
     ///
     /// # Errors
     /// A network with another input dimension; divergence (a loss, a weight or the time that is not finite).

@@ -1,9 +1,11 @@
 //! Figures: panels with bands, predictions and bounds, written as SVG, PNG and CSV.
 //!
 //! A thin layer over `kuva` that fixes what all figures of the project share. Colours are those of Okabe and Ito, which
-//! survive colour blindness; every series also has its own marker, and every kind of curve its own dash, so that the
-//! figures survive grey printing as well. Letters are at least 6 points high where a figure is as wide as a page's text (5.5 inches for two panels), or
-//! a single panel half of that.
+//! survive colour blindness; every measured series also has its own marker, and every kind of curve its own dash, so that
+//! rows of panels ([`Figure::row`]) survive grey printing as well. Letters of a row are at least 6 points high (those that
+//! count the panels 5.5) where it is as wide as a page's text (5.5 inches for two panels), or a single panel half of that.
+//! Grids ([`Figure::grid`]) are for the screen: at that width their ticks have 4.8 points and their legend 4.1, and bands and
+//! thin dotted curves are told apart by colour alone.
 
 mod curve;
 

@@ -1,6 +1,6 @@
-//! The error budget of the test suite: every statistical test's false-alarm probability stands here, and nowhere else.
+//! The error budget of the test suite: every test with a stated probability of a false alarm has it from here alone.
 
-/// Probability with which each test of the suite rejects a program without fault. The sum is at most 10⁻⁶.
+/// Probability with which each such test of the suite rejects a program without fault. The sum is at most 10⁻⁶.
 pub const BUDGET: &[(&str, f64)] = &[
     ("kernel mean and variance, standard", 4e-8),
     ("kernel mean and variance, antisymmetric", 4e-8),

@@ -12,7 +12,7 @@
 //! - [`inputs`]: the second network's inputs (G3–G5);
 //! - [`target`]: random labels (G6), the offset of unbalanced targets (G7);
 //! - [`enclosure`]: flips and outputs of one trained network, given its initial weights (M4, M5, M6);
-//! - [`loss`]: logistic, squared and other Lipschitz losses (L1, L2, L3);
+//! - [`loss`]: logistic, squared and other Lipschitz losses (L1–L4);
 //! - [`boundary`]: the boundary term of the limit's gradient (P2);
 //! - [`rounding`]: what rounding does to the numbers compared (R1–R6).
 //! - [`gradient`]: what a data set contributes to the bounds on gradients;

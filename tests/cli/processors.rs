@@ -27,20 +27,22 @@ const COUNT: usize = 60;
 const DIM: usize = 20;
 
 // Differences that are allowed, relative to the largest number of the same array, or to the number itself if it stands
-// alone. Where none is proved that is of use, they are ten times the largest that docs/speed.md observed between a
-// processor with AVX2 and FMA and one without, in the commands of its table that are like these.
+// alone. Where none is proved that is of use, they are ten times the largest between a processor with AVX2 and FMA and
+// one without in 68 commands of older versions, many on larger sets: docs/speed.md lists those maxima, and beside them
+// what the commands below differ by.
 
 /// Kernels, limits and the flow: ten times 1.3e-15. Proved is more (R3 to R5, twice their slacks; for limits a test below
 /// compares).
 const CLOSED: f64 = 1.3e-14;
-/// `learn` in double precision with flows, and hunts through the same pipeline: ten times 6.8e-15.
+/// `learn` in double precision with flows, and hunts through the same pipeline: ten times 6.8e-15, which `learn` showed on
+/// larger sets.
 const PIPELINE: f64 = 6.8e-14;
 /// The bounds that `certify` prints are small differences of numbers of order one: ten times 2.3e-12.
 const CERTIFIED: f64 = 2.3e-11;
 /// `verify` fits rates to deviations, which magnifies rounding: ten times 8.0e-14.
 const VERIFIED: f64 = 8.0e-13;
 /// Single precision: gradients jump where a neuron's boundary lies on a training point, so g learns from other data. What
-/// was observed with the identity loss (2.2e-3), rounded down: sets are smaller here.
+/// was observed with the identity loss at N = 1000 (2.2e-3), rounded down: sets are smaller here.
 const SINGLE: f64 = 2e-3;
 
 /// What may differ, and by how much.

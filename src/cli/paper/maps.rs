@@ -11,9 +11,10 @@ use perturbation_learning::report::map::{AGREE, Contour, DISAGREE, LegendItem, M
 
 use super::PaperArguments;
 
-/// The authors' statistics lie below the limits, and are wide enough to be seen where both coincide.
+/// The authors' statistics lie below the limits, and are wide enough to be seen where both coincide; that of g is darker, as it may lie
+/// on that of f.
 fn authors(dashed: bool) -> Stroke {
-    Stroke { colour: "#000000", dashed, width: 5.0 }
+    Stroke { colour: if dashed { "#000000" } else { "#808080" }, dashed, width: 5.0 }
 }
 
 fn limit(dashed: bool) -> Stroke {
