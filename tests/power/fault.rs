@@ -298,7 +298,7 @@ Bound {
     //= power G6@ad6e1314
     /// N^{−3/2} for 1/N.
     NoiseRootForgotten,
-    //= power G7@5c75e2d1
+    //= power G7@0824c92a
     /// No offset from unbalanced targets.
     OffsetForgotten,
     //= power D5@64d6b4f8
