@@ -7,6 +7,8 @@
 mod common;
 #[path = "common/expectation.rs"]
 mod expectation;
+#[path = "common/sliding.rs"]
+mod sliding;
 
 use common::say;
 use expectation::{check_mean, lower_end};
@@ -81,8 +83,8 @@ fn mean_matrix(all: &[DMatrix<f64>]) -> DMatrix<f64> {
     all.iter().fold(DMatrix::zeros(all[0].nrows(), all[0].ncols()), |sum, d| sum + d) / all.len() as f64
 }
 
-//= test P3@f93468ce
-//= power P3@f93468ce
+//= test P3@325b8278
+//= power P3@325b8278
 /// P3: along the boundary term, so that a limit without it is refuted by the same data.
 #[test]
 fn the_mean_gradient_is_that_of_the_limit_with_its_boundary_term() {
@@ -122,6 +124,45 @@ fn the_mean_gradient_is_that_of_the_limit_with_its_boundary_term() {
                 n != largest || refuted > bound,
                 "P3, {init:?}: a limit without boundary term passes (seed {SEED})"
             );
+        }
+    }
+}
+
+//= test P3@325b8278
+//= power P3@325b8278
+/// P3 at a point that is repeated, with φ'(0) = 1 for its sliding neurons. Fault: K_nn/N for the force |S_n| of all copies. With
+/// the flow's own derivative the bound without that term holds.
+#[test]
+fn the_convention_at_sliding_neurons_costs_the_force_of_all_copies_of_a_point() {
+    let (width, networks, time, own) = (250_000, 24, 10.0, 10);
+    let law = law(width, Initialisation::Antisymmetric, Readout::Rademacher);
+    let error = alpha("gradients: moments") / 100.0;
+    for (gamma, others) in [(0.0, 9), (0.1, 2)] {
+        let (train, slope) = (sliding::repeated_point(own, others), Slope::new(gamma).unwrap());
+        let geometry = Geometry::new(&train, slope, train.points()).unwrap();
+        let limit = Predictor::identity(&train, slope, 1.0).unwrap().gradient(train.points()).unwrap()[(0, 0)];
+        let flow = GradientFlow::new(&train, slope, time).unwrap().with_gradients().keep_weights().prepare();
+        let all: Vec<[Vec<f64>; 2]> = (0..networks)
+            .map(|index| {
+                let streams = Streams::new(SEED, &format!("convention/{gamma}/network {index}"));
+                let readout = Readout::Rademacher;
+                let neurons = Neurons::draw(1, width, Initialisation::Antisymmetric, readout, streams).unwrap();
+                sliding::both_gradients(&flow, slope, &neurons)
+            })
+            .collect();
+        let bound = |kind| gradient_mean_bound(&geometry, law, time, Some(&[1.0]), kind).unwrap()[0];
+        let (of_flow, one) = (bound(FLOW), bound(SlidingDerivative::One));
+        let single = of_flow + (one - of_flow) / own as f64;
+        for (kind, right, fault) in [(0, of_flow, None), (1, one, Some(single))] {
+            let deviations: Vec<f64> = all.iter().map(|both| both[kind][0] / time - limit).collect();
+            let sign = mean(&deviations).signum();
+            let low = lower_end(&deviations.iter().map(|d| sign * d).collect::<Vec<_>>(), error / 2.0);
+            say(format_args!(
+                "P3, γ = {gamma}, kind {kind}: |mean| {:.4}, above {low:.4}, bound {right:.4}, with K_nn/N {single:.4}",
+                mean(&deviations).abs()
+            ));
+            assert!(low <= right, "P3, γ = {gamma}, kind {kind} (seed {SEED})");
+            assert!(fault.is_none_or(|fault| low > fault), "P3, γ = {gamma}: K_nn/N passes (seed {SEED})");
         }
     }
 }

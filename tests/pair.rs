@@ -6,6 +6,8 @@
 //! in the limit gradient, the offset missing in G, signs certified where the limits differ.
 
 mod common;
+#[path = "common/sliding.rs"]
+mod sliding;
 
 use common::say;
 use nalgebra::DMatrix;
@@ -78,9 +80,9 @@ fn judge(name: &str, values: &[f64], bound: f64, faulty_values: &[f64], faulty_b
     assert!(faulty >= limit, "{name}: the mistake passes, {faulty} of {networks} (seed {SEED})");
 }
 
-//= test P7@8ee544ba
+//= test P7@1fbf2d7a
 //= test P8@51f5c06c
-//= power P7@8ee544ba
+//= power P7@1fbf2d7a
 //= power P8@51f5c06c
 #[test]
 fn gradients_stay_within_their_bounds_and_a_forgotten_root_is_rejected() {
@@ -126,8 +128,8 @@ fn gradients_stay_within_their_bounds_and_a_forgotten_root_is_rejected() {
     }
 }
 
-//= test P7@8ee544ba
-//= power P7@8ee544ba
+//= test P7@1fbf2d7a
+//= power P7@1fbf2d7a
 #[test]
 fn the_limit_of_the_gradient_without_its_boundary_term_is_rejected() {
     let (dim, width, networks, time) = (2, 1_000_000, 20, 0.5);
@@ -149,6 +151,30 @@ fn the_limit_of_the_gradient_without_its_boundary_term_is_rejected() {
     let values: Vec<f64> = deviations.iter().map(|d| component(d).abs()).collect();
     let without: Vec<f64> = deviations.iter().map(|d| component(&(d + &boundary)).abs()).collect();
     judge("P7, boundary term", &values, bounds[(n, n)], &without, bounds[(n, n)]);
+}
+
+//= test P7@1fbf2d7a
+//= power P7@1fbf2d7a
+/// P7 at a point that is repeated, with φ'(0) = 1 for its sliding neurons. Mistake: K_nn/N for the force |S_n| of all copies.
+#[test]
+fn the_convention_at_sliding_neurons_costs_the_force_of_all_copies_and_that_of_one_is_rejected() {
+    let (width, networks, time, own) = (250_000, 24, 10.0, 10);
+    let (train, slope) = (sliding::repeated_point(own, 2), Slope::new(0.1).unwrap());
+    let limits = GradientGeometry::new(&train, slope).unwrap();
+    let flow = GradientFlow::new(&train, slope, time).unwrap().with_gradients().keep_weights().prepare();
+    let values: Vec<f64> = (0..networks)
+        .map(|index| {
+            let [_, one] = sliding::both_gradients(&flow, slope, &draw(1, width, "convention", index));
+            (one[0] / time - limits.limits()[(0, 0)]).abs()
+        })
+        .collect();
+    let bound = |kind| {
+        let trained = TrainedGradient::new(&limits, law(width), time, kind).unwrap();
+        gradient_component_bound(&trained, &DMatrix::from_element(1, 1, 1.0), FAILURE).unwrap()[(0, 0)]
+    };
+    let (of_flow, one) = (bound(SlidingDerivative::OfFlow), bound(SlidingDerivative::One));
+    let single = of_flow + (one - of_flow) / own as f64;
+    judge("P7, convention", &values, one, &values, single);
 }
 
 /// A network's perturbed inputs, from its gradients.
@@ -224,8 +250,8 @@ fn the_limit_of_g_stays_near_its_centre_and_a_centre_without_offset_is_rejected(
     }
 }
 
-//= test G11@87deec85
-//= power G11@87deec85
+//= test G11@9b4b6d73
+//= power G11@9b4b6d73
 #[test]
 fn one_error_bound_holds_for_inputs_near_the_limit_and_a_forgotten_root_is_rejected() {
     let (dim, width, networks, time) = (20, 2_000, 100, 0.3);
@@ -274,9 +300,9 @@ enum Mistake {
 }
 
 //= test A1@c6921efa
-//= test A3@4f061005
+//= test A3@8d2fb005
 //= power A1@c6921efa
-//= power A3@4f061005
+//= power A3@8d2fb005
 /// A3: f and g are both drawn; the event that any certified sign is wrong has probability at most δ.
 #[test]
 fn signs_certified_before_both_networks_are_drawn_are_equal() {

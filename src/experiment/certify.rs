@@ -100,10 +100,10 @@ impl<'a> Certifier<'a> {
         Ok(Certifier { setting, geometry, limits })
     }
 
-    //= A6@12975819
-    /// The certificate for antisymmetric networks of `width` neurons with readouts ±1/√m. Its limits are F and G, per unit of
-    /// time; its errors are those of f_T against T·F and of g_T' against T'·G, so that the sign of f is certified where
-    /// `error_f` < T·|`limit_f`|.
+    //= A6@496e46f5
+    /// The certificate for antisymmetric networks of `width` neurons with readouts ±1/√m, and perturbations from gradients with the
+    /// flow's own derivative at sliding neurons (N3). Its limits are F and G, per unit of time; its errors are those of f_T
+    /// against T·F and of g_T' against T'·G, so that the sign of f is certified where `error_f` < T·|`limit_f`|.
     ///
     /// # Errors
     /// A width that is 0 or odd; a sample that cannot be drawn.

@@ -97,7 +97,7 @@ pub use rounding::{
 };
 pub use sampled::{SampledDrift, Sampling, sampled_drift_bound, sampled_mean_bound, sampled_network_error_bound};
 pub use tail::{bernstein_deviation, chernoff_deviation};
-pub use target::{LabelNoise, label_noise_bound, target_offset, target_offset_remainder_bound};
+pub use target::{LabelNoise, centred_offset_bound, label_noise_bound, target_offset, target_offset_remainder_bound};
 pub use uniform::uniform_network_error_bound;
 pub use velocity::{BoundaryVelocities, flip_probability_bound_with_velocities, mean_drift_bound_with_velocities};
 

@@ -14,8 +14,9 @@ use crate::problem::{Points, Slope, TrainingSet};
 /// Var X(z) for each test point, X = ω φ'(u(z)) (1/N) Σ_n y_n K_n(z) φ'(u(x_n)), whose mean over m independent neurons is
 /// the initial rate ∂_t f(z) of a network of width m.
 ///
-/// Hence √m (f_T − f_0 − T·F)(z) → N(0, T² Var X) for `Standard` initialisation; with `Antisymmetric` pairs only m/2
-/// neurons are independent and the variance is twice as large.
+/// Hence, for z not a training point, √m (f_T − f_0 − T·F)(z) → N(β_∞(z), T² Var X·m/n_c), n_c = m for `Standard`
+/// initialisation and m/2 for `Antisymmetric` pairs, of which only so many are independent. β_∞ = O(1/N) is the mean drift's
+/// ([`mean_drift_limit`](super::bound::mean_drift_limit)).
 ///
 /// `fourth_moment` is E ω² = m² E a⁴: 3 for Gaussian readouts, 1 for ±1/√m. The expectation of φ'(u_z)²φ'(u_n)φ'(u_k)
 /// is closed-form by the probability ½ − (θ₁₂+θ₁₃+θ₂₃)/(4π) that three jointly Gaussian variables are all non-negative.

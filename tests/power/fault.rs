@@ -81,12 +81,12 @@ Theory {
     /// Σ of unit vectors.
     ScaleDroppedFromStart,
     //= power P1@e5c64ecb
-    //= power P3@f93468ce
+    //= power P3@325b8278
     //= power D8@77dec425
     /// v for v + b.
     BoundaryDropped,
     //= power P1@e5c64ecb
-    //= power P3@f93468ce
+    //= power P3@325b8278
     //= power D8@77dec425
     /// v − b for v + b.
     BoundaryReversed,
@@ -161,42 +161,42 @@ Program {
     //= power K5@5687c941
     /// Plain descent where momentum was asked for.
     MomentumNotApplied,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     //= power K7@dea0f6f5
     /// −p.
     PerturbationAgainstTarget,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// ε∇f/‖∇f‖ without y'.
     PerturbationWithoutTarget,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// ε y'∇f.
     PerturbationNotNormalised,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// Divided by the largest coordinate.
     PerturbationOfLargestCoordinate,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// ε√d for ε.
     PerturbationScaledByDimension,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// ∇f₀ for ∇f_T.
     AttackOnUntrained,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// x + p in scenario a, p in scenario b.
     ScenariosSwapped,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// y' = y.
     TargetsAreLabels,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// y' = −y, as an untargeted attack has.
     TargetsAreOppositeLabels,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// y' = 1.
     TargetsAllEqual,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     //= power G2@29c3e467
     /// g starts from f's initial weights.
     SecondStartsAsFirst,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     //= power G2@29c3e467
     /// g starts from f's trained weights.
     SecondContinuesFirst,
@@ -298,7 +298,7 @@ Bound {
     //= power G6@ad6e1314
     /// N^{−3/2} for 1/N.
     NoiseRootForgotten,
-    //= power G7@5c75e2d1
+    //= power G7@0824c92a
     /// No offset from unbalanced targets.
     OffsetForgotten,
     //= power D5@64d6b4f8

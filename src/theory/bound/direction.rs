@@ -21,7 +21,7 @@ pub(super) const NORMAL_SCALE: f64 = 0.54;
 pub enum SlidingDerivative {
     /// The value between γ and 1 with which the flow keeps it there, as this crate's exact flow does.
     OfFlow,
-    /// 1: costs a deviation O(1/N) that does not vanish with width (P3).
+    /// 1: costs a deviation that does not vanish with width, O(1/N) for distinct points (P3).
     One,
 }
 
@@ -85,7 +85,7 @@ impl<'a> TrainedGradient<'a> {
         (self.geometry.input_dim as f64).sqrt()
     }
 
-    /// √(2/π)(1−γ) p_n [4 D̂_n + h² v̄³/(6s²) + ½(1−γ) K_nn/N]/√d.
+    /// √(2/π)(1−γ) p_n [4 D̂_n + h² v̄³/(6s²) + ½(1−γ) |S_n|]/√d, S_n of all copies of x_n together.
     fn across(&self, n: usize, sliding: SlidingDerivative) -> f64 {
         let (sites, step) = (&self.geometry.sites, self.step());
         let x = &sites[n];
@@ -227,7 +227,7 @@ pub(super) fn product(left: &DMatrix<f64>, right: &DMatrix<f64>) -> DMatrix<f64>
     result
 }
 
-//= P7@8ee544ba
+//= P7@1fbf2d7a
 /// Deviation of averaged gradients in fixed directions, P7: "Rademacher, `Antisymmetric`; for weights c_n ≥ 0, with
 /// probability ≥ 1−4e^{−t}, |(1/N) Σ_n c_n ⟨e, D_n − d_n⟩| ≤ (1/N) Σ c_n μ_n(e) + tail", t = ln(4/δ), d_n = v + b (P1).
 ///
@@ -249,7 +249,7 @@ pub fn gradient_functional_bound(
     Ok(trained.averaged(directions, weights, t))
 }
 
-//= P7@8ee544ba
+//= P7@1fbf2d7a
 /// Deviation of single gradients in fixed directions, P7 with one point in its sums over n: |⟨e, D_n − d_n⟩| for each
 /// training point n (row) and direction e (column), N × k.
 ///

@@ -14,13 +14,14 @@ use crate::linalg::{dot, norm_squared};
 use crate::problem::{Points, Slope, finite_nonnegative, finite_positive};
 use crate::theory::{Kernel, Predictor, cross_gram};
 
-//= P3@f93468ce
+//= P3@325b8278
 /// Mean of the trained gradient, P3: a bound on |⟨e, E D_T(x) − (v + b)(x)⟩| per test point, of order m^{−1/2}.
 ///
 /// Inputs: prepared data, the network's law (only width and readout enter), flow time T, `direction` e of length d;
 /// without one, a bound on ‖E D_T − (v + b)‖, which is P3's with ‖x_k‖, ‖x‖ and 1 in place of |⟨x_k,e⟩|, |⟨x,e⟩| and ‖e‖.
 /// v + b is [`Predictor::gradient`] for T = 1. Under [`SlidingDerivative::One`] a training point has an additional deviation
-/// of up to ½(1−γ)² p K_nn/N ‖e‖/√d, which does not vanish with the width.
+/// of up to ½(1−γ)² p |S_n| ‖e‖/√d, S_n = K_nn/N times the sum of the labels at x_n (1 in size for distinct points), which
+/// does not vanish with the width.
 ///
 /// Tightness: the mean of trained gradients lies within sampling error of v + b (`tests/gradients.rs`); the bound adds the
 /// absolute values of terms of either sign.

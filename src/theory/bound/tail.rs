@@ -73,8 +73,8 @@ pub(super) fn bernstein(second_moment: f64, scale: f64, per_copy: f64) -> f64 {
 /// W2 for `per_copy` = t/n > 0, minimised over λ; `upper` below `mean` counts as equal (B is constant).
 pub(super) fn chernoff(mean: f64, variance: f64, upper: f64, per_copy: f64, readout: ReadoutLaw) -> f64 {
     let gap = (upper - mean).max(0.0);
-    // A law that never exceeds its mean is constant.
-    let variance = if gap > 0.0 { variance } else { 0.0 };
+    // A law that never exceeds its mean is constant, and so is one without variance.
+    let (gap, variance) = if gap > 0.0 && variance > 0.0 { (gap, variance) } else { (0.0, 0.0) };
     let variance_of_product = match readout {
         ReadoutLaw::Rademacher => variance,
         ReadoutLaw::Gaussian => 3.0 * variance + 2.0 * mean * mean,
@@ -86,8 +86,7 @@ pub(super) fn chernoff(mean: f64, variance: f64, upper: f64, per_copy: f64, read
     if !(variance_of_product + gap * gap).is_finite() {
         return f64::INFINITY;
     }
-    let share = variance / (variance + gap * gap);
-    let below = if gap > 0.0 { variance / gap } else { 0.0 };
+    let (share, below) = if gap > 0.0 { (variance / (variance + gap * gap), variance / gap) } else { (0.0, 0.0) };
     let deviation = |log_lambda: f64| {
         let lambda = log_lambda.exp();
         match readout {
@@ -194,10 +193,29 @@ mod tests {
         assert!(y(100, 3.0) < y(100, 3.1) && y(100, 3.0) > y(101, 3.0));
     }
 
+    /// A constant B = F with Gaussian readouts: the mean of n copies of Fχ²₁, whose law is F/n times chi-squared with n degrees of
+    /// freedom, without 0/0 for the two-point law's weights.
+    #[test]
+    fn a_constant_with_gaussian_readouts_deviates_like_chi_squared() {
+        use statrs::distribution::{ChiSquared, ContinuousCDF};
+        let (n, t) = (20, 3.0_f64);
+        let law = ChiSquared::new(n as f64).unwrap();
+        for mean in [0.7, -0.7, -1e-3] {
+            for (variance, upper) in [(0.0, mean), (0.0, mean + 5.0), (1.0, mean)] {
+                let x = chernoff_deviation(mean, variance, upper, n, t, Gaussian).unwrap();
+                let limit = n as f64 * (1.0 + x / mean);
+                let tail = if mean > 0.0 { law.sf(limit) } else { law.cdf(limit) };
+                // Chernoff's method loses a factor of about √(2π·2t), not more than 20.
+                assert!(x > 0.0 && tail <= (-t).exp() && tail >= (-t).exp() / 20.0, "{mean} {upper}: {x} {tail}");
+            }
+        }
+    }
+
     #[test]
     fn constants_do_not_deviate_and_bad_input_is_named() {
         assert_eq!(chernoff_deviation(2.0, 0.0, 5.0, 10, 1.0, Rademacher).unwrap(), 0.0);
         assert_eq!(chernoff_deviation(0.0, 0.0, 5.0, 10, 1.0, Gaussian).unwrap(), 0.0);
+        assert_eq!(chernoff_deviation(2.0, 3.0, 2.0, 10, 1.0, Rademacher).unwrap(), 0.0);
         assert!(chernoff_deviation(2.0, 1.0, 1.0, 10, 1.0, Rademacher).is_err());
         assert!(chernoff_deviation(f64::NAN, 1.0, 1.0, 10, 1.0, Rademacher).is_err());
         assert!(chernoff_deviation(0.0, -1.0, 1.0, 10, 1.0, Rademacher).is_err());

@@ -50,7 +50,7 @@ pub fn label_noise_bound(
     Ok(LabelNoise { signal, deviation })
 }
 
-//= G7@5c75e2d1
+//= G7@0824c92a
 /// Offset from unbalanced targets, G7: in scenario a "the targets' imbalance adds the nearly constant offset ȳ'Φ(0,z) to
 /// G", ȳ' = (1/N) Σ y'_n. Returns ȳ'Φ(0,z) per test point, up to [`target_offset_remainder_bound`].
 ///
@@ -69,7 +69,7 @@ pub fn target_offset(targets: &[f64], slope: Slope, test: &Points) -> Result<Vec
     Ok(test.iter().map(|z| mean * Pair::new(&origin, z).derivative_dual(slope)).collect())
 }
 
-//= G7@5c75e2d1
+//= G7@0824c92a
 /// Remainder of G7: "scenario a: |(1/N) Σ y'_n B_n(z) − ȳ'Φ(0,z)| ≤ ((1−γ)²/2π)(ε/√d)(1 + ε‖z‖)", per test point.
 ///
 /// Inputs: slope, ε, test points. Tightness: first order in ε/√d by D5, whose constant is attained for perturbations
@@ -82,6 +82,31 @@ pub fn target_offset_remainder_bound(slope: Slope, epsilon: f64, test: &Points) 
     let step = 1.0 - slope.value();
     let scale = step * step / (2.0 * std::f64::consts::PI) * epsilon / (test.input_dim() as f64).sqrt();
     Ok(test.iter().map(|z| scale * (1.0 + epsilon * norm_squared(z).sqrt())).collect())
+}
+
+//= G7@0824c92a
+/// What centring leaves of the offset, G7: "|S(z) − (1/N) Σ_k S(x_k)| ≤ |ȳ'|((1−γ)²/2π)|θ(0,z) − (1/N) Σ_k θ(0,x_k)| +
+/// X(1 + ε‖z‖) + X(1 + (ε/N) Σ_k ‖x_k‖)", S(z) = (1/N) Σ_n y'_n B_n(z), X = ((1−γ)²/2π)ε/√d, in scenario a, per test point.
+///
+/// Inputs: the targets, slope, ε, the points over which g is averaged, the test points. Tightness: that of
+/// [`target_offset_remainder_bound`], which it contains twice.
+///
+/// # Errors
+/// As [`target_offset`] and [`target_offset_remainder_bound`]; test points of another dimension.
+pub fn centred_offset_bound(
+    targets: &[f64],
+    slope: Slope,
+    epsilon: f64,
+    points: &Points,
+    test: &Points,
+) -> Result<Vec<f64>> {
+    points.same_dimension("test points", test)?;
+    let average = |values: Vec<f64>| values.iter().sum::<f64>() / points.count() as f64;
+    let offset = average(target_offset(targets, slope, points)?);
+    let remainder = average(target_offset_remainder_bound(slope, epsilon, points)?);
+    let at_test =
+        target_offset(targets, slope, test)?.into_iter().zip(target_offset_remainder_bound(slope, epsilon, test)?);
+    Ok(at_test.map(|(at, own)| (at - offset).abs() + own + remainder).collect())
 }
 
 #[cfg(test)]
@@ -138,8 +163,8 @@ mod tests {
         }
     }
 
-    //= test G7@5c75e2d1
-    //= power G7@5c75e2d1
+    //= test G7@0824c92a
+    //= power G7@0824c92a
     #[test]
     fn the_offset_explains_unbalanced_targets_up_to_its_remainder() {
         let (train, test) = reference();
@@ -157,6 +182,57 @@ mod tests {
                 assert!((noise - offset[z]).abs() <= remainder[z], "{epsilon} {z}: {noise} {}", offset[z]);
                 // Fault: no offset. Small perturbations leave a remainder too small to hide it.
                 assert!(epsilon > 0.1 || noise.abs() > remainder[z], "{epsilon} {z}: {noise} passes without offset");
+            }
+        }
+    }
+
+    //= test G7@0824c92a
+    //= power G7@0824c92a
+    #[test]
+    fn centring_leaves_the_remainder_at_the_point_and_its_mean_over_the_data() {
+        // Two points far from the origin and a test point at it: there the remainder is small, over the data it is not.
+        let points = Points::from_rows("x", 2, 2, vec![5.0, 0.0, 0.0, 5.0]).unwrap();
+        let train = TrainingSet::new(points.clone(), vec![1.0, -1.0]).unwrap();
+        let (origin, targets, epsilon) = (Points::from_rows("z", 1, 2, vec![0.0; 2]).unwrap(), [1.0, 1.0], 3.0);
+        let gradients = Predictor::identity(&train, Slope::RELU, 1.0).unwrap().gradient(&points).unwrap();
+        let plus = perturbations(&gradients, &[1.0; 2], epsilon).unwrap();
+        // B is half the sum of the kernels for both signs of a perturbation.
+        let half = |moves: &DMatrix<f64>, at: &Points| -> Vec<f64> {
+            let moved = perturbed_points(&points, moves, Scenario::PerturbationOnly).unwrap();
+            let set = TrainingSet::new(moved, targets.to_vec()).unwrap();
+            Predictor::identity(&set, Slope::RELU, 0.5).unwrap().values(at).unwrap()
+        };
+        let noise = |at: &Points| -> Vec<f64> {
+            half(&plus, at).iter().zip(half(&-&plus, at)).map(|(plus, minus)| plus + minus).collect()
+        };
+        let left = (noise(&origin)[0] - noise(&points).iter().sum::<f64>() / 2.0).abs();
+        let bound = centred_offset_bound(&targets, Slope::RELU, epsilon, &points, &origin).unwrap()[0];
+        assert!(left <= bound, "{left} {bound}");
+        // Fault: the remainder at z twice.
+        let offset = |at: &Points| target_offset(&targets, Slope::RELU, at).unwrap();
+        let own = target_offset_remainder_bound(Slope::RELU, epsilon, &origin).unwrap()[0];
+        let twice = (offset(&origin)[0] - offset(&points).iter().sum::<f64>() / 2.0).abs() + 2.0 * own;
+        assert!(left > twice, "the remainder at z alone passes: {left} {twice}");
+        assert!(centred_offset_bound(&[0.5], Slope::RELU, epsilon, &points, &origin).is_err());
+        assert!(centred_offset_bound(&targets, Slope::RELU, 0.0, &points, &origin).is_err());
+    }
+
+    //= test G7@0824c92a
+    #[test]
+    fn centring_bounds_what_is_left_at_random_points() {
+        let (train, test) = reference();
+        for (epsilon, seed) in [(0.01, 1), (0.3, 2), (2.0, 3)] {
+            let targets = random_signs(&Streams::new(seed, "bound/centred"), 12);
+            let plus = directions(epsilon, &[1.0; 12]);
+            let scenario = Scenario::PerturbationOnly;
+            let noise = |at: &Points| -> Vec<f64> {
+                let signal = label_noise_bound(train.points(), &plus, scenario, slope(), at, 0.1).unwrap().signal;
+                limit(train.points(), &targets, epsilon, scenario, at).iter().zip(signal).map(|(g, s)| g - s).collect()
+            };
+            let centre = noise(train.points()).iter().sum::<f64>() / 12.0;
+            let bound = centred_offset_bound(&targets, slope(), epsilon, train.points(), &test).unwrap();
+            for (z, noise) in noise(&test).iter().enumerate() {
+                assert!((noise - centre).abs() <= bound[z], "{epsilon} {z}: {noise} {centre} {}", bound[z]);
             }
         }
     }
