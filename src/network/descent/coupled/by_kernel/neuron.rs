@@ -1,7 +1,7 @@
 //! Which samples of a neuron change side in a block.
 
+use super::block::{Motion, Moved};
 use super::loops::Position;
-use super::{Motion, Moved};
 use crate::network::descent::real::Real;
 
 /// Roundings that a position is taken to be off by.
