@@ -242,8 +242,8 @@ fn inputs_of_second(data: &Data, gradients: &DMatrix<f64>, scenario: Scenario, e
     TrainingSet::new(perturbed_points(data.train.points(), &moves, scenario).unwrap(), data.targets.clone()).unwrap()
 }
 
-//= test G9@0dab9ec5
-//= power G9@0dab9ec5
+//= test G9@9e17ce5d
+//= power G9@9e17ce5d
 /// Deterministic: intervals that contain the gradients of 100 networks give enclosures that contain their limits G_r̂.
 /// Points are intervals too: then both ends are G_r̂ itself. Faults: norms at their limits' values; scenarios confused.
 #[test]
@@ -304,8 +304,8 @@ fn limits_of_the_second_network_lie_in_the_enclosure() {
     }
 }
 
-//= test G10@e26a12f7
-//= power G10@e26a12f7
+//= test G10@908d218d
+//= power G10@908d218d
 /// Given f with gradients in the box, no more than the allowed share of networks g falls below the margin. Faults: g 60
 /// times as wide; the fluctuations forgotten.
 #[test]
@@ -352,8 +352,8 @@ fn second_networks_keep_the_margin_of_the_box() {
     }
 }
 
-//= test A6@12975819
-//= power A6@12975819
+//= test A6@496e46f5
+//= power A6@496e46f5
 /// Pairs (f, g): a certified sign that differs in a pair is an error of that pair. Faults: errors that
 /// shrink like 1/n_c, and none at all.
 #[test]

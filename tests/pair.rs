@@ -250,8 +250,8 @@ fn the_limit_of_g_stays_near_its_centre_and_a_centre_without_offset_is_rejected(
     }
 }
 
-//= test G11@87deec85
-//= power G11@87deec85
+//= test G11@9b4b6d73
+//= power G11@9b4b6d73
 #[test]
 fn one_error_bound_holds_for_inputs_near_the_limit_and_a_forgotten_root_is_rejected() {
     let (dim, width, networks, time) = (20, 2_000, 100, 0.3);
@@ -300,9 +300,9 @@ enum Mistake {
 }
 
 //= test A1@c6921efa
-//= test A3@4f061005
+//= test A3@8d2fb005
 //= power A1@c6921efa
-//= power A3@4f061005
+//= power A3@8d2fb005
 /// A3: f and g are both drawn; the event that any certified sign is wrong has probability at most δ.
 #[test]
 fn signs_certified_before_both_networks_are_drawn_are_equal() {

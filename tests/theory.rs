@@ -457,7 +457,7 @@ fn authors_statistics_match_their_definition() {
     }
 }
 
-//= test N3@fe17341c
+//= test N3@b26cb1af
 //= test G1@081005ba
 #[test]
 fn limit_training_set_has_perturbations_of_the_stated_length_and_sign() {

@@ -21,7 +21,11 @@ use super::{Verdict, say};
 /// For antisymmetric networks with readouts ±1/√m and exact gradient flow of the identity loss: with probability at least
 /// 1 − δ over both networks, sgn f = sgn g at all certified points at once. The bounds are proved (statement A6); their
 /// means and variances come from a sample of single pairs of neurons, whose own failure is part of δ. The cost grows like
-/// the root of the width. With --method closed-form no sample is drawn (statement A3): the error of f is nearly as small, that
+/// the root of the width. The perturbations are those of gradients that take at a sliding neuron the derivative with which
+/// the exact flow keeps it on the boundary, as `learn --flow` and `verify` do; with φ'(0) = 1 instead, the mean of
+/// ∇f_T(x_n)/T moves by up to (1−γ)²√(2/π)·p(x_n)·|S_n|/2√d in a direction (P7; |S_n| =
+/// (‖x_n‖² + 1)/N for distinct points), at every width, which the certificate does not cover.
+/// With --method closed-form no sample is drawn (statement A3): the error of f is nearly as small, that
 /// of g several times larger. --share asks for the smallest width that certifies a share of the points with F·G > 0, the
 /// only ones that any width can certify.
 #[derive(Debug, Args)]

@@ -98,8 +98,9 @@ impl<'a> Certifier<'a> {
         Ok(Certifier { setting, geometry, limits })
     }
 
-    //= A6@12975819
-    /// The certificate for antisymmetric networks of `width` neurons with readouts ±1/√m.
+    //= A6@496e46f5
+    /// The certificate for antisymmetric networks of `width` neurons with readouts ±1/√m, and perturbations from gradients with the
+    /// flow's own derivative at sliding neurons (N3).
     ///
     /// # Errors
     /// A width that is 0 or odd; a sample that cannot be drawn.

@@ -7,7 +7,7 @@ use crate::linalg::{map_columns, norm_squared};
 use crate::loss::Loss;
 use crate::problem::{finite_nonnegative, finite_positive};
 
-//= N3@fe17341c
+//= N3@b26cb1af
 //= K7@dea0f6f5
 /// The normalised descent step of ℓ(y'_n f(x_n)) in the input, of length ε: p_n = −ε ∇_x ℓ/‖∇_x ℓ‖
 /// = ε sgn(g(y'_n f(x_n))) y'_n ∇f(x_n)/‖∇f(x_n)‖.
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::loss::StandardLoss;
 
-    //= test N3@fe17341c
+    //= test N3@b26cb1af
     //= test K7@dea0f6f5
     #[test]
     fn perturbations_have_length_epsilon_and_the_targets_sign() {

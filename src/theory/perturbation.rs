@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::linalg::{map_columns, norm_squared};
 use crate::problem::{Points, Scenario, TrainingSet, finite_positive};
 
-//= N3@fe17341c
+//= N3@b26cb1af
 /// p_n = ε y'_n ∇_n/‖∇_n‖ for gradients given as the columns of a d × N matrix.
 ///
 /// This is the normalised descent direction of ℓ(y'_n f) for every loss with g > 0 (identity, logistic, exponential); for
@@ -34,7 +34,7 @@ pub fn perturbations(gradients: &DMatrix<f64>, targets: &[f64], epsilon: f64) ->
     }))
 }
 
-//= N3@fe17341c
+//= N3@b26cb1af
 /// r_n = p_n (scenario a) or x_n + p_n (scenario b).
 ///
 /// # Errors
@@ -57,7 +57,7 @@ pub fn perturbed_points(points: &Points, perturbations: &DMatrix<f64>, scenario:
 }
 
 //= G1@081005ba
-//= A4@d0cc2e61
+//= A4@c8b306e5
 //= A5@e341d59e
 /// The training set (r_n^∞, y'_n) of the perturbation-trained limit: perturbations along T∇F, plus ∇f_0 where the
 /// network does not start from zero (`initial_gradients`, d × N).

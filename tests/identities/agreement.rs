@@ -44,8 +44,8 @@ fn errors_below_the_limit_keep_the_sign_and_larger_ones_do_not() {
     assert!(kept > 50 && lost > 5, "{kept} certified, {lost} where the limit's sign alone would not do");
 }
 
-//= test A4@d0cc2e61
-//= power A4@d0cc2e61
+//= test A4@c8b306e5
+//= power A4@c8b306e5
 //= test G1@081005ba
 /// A4: agreement tends to that of F and G. Fault: that it tends to 1.
 #[test]

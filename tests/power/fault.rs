@@ -161,42 +161,42 @@ Program {
     //= power K5@5687c941
     /// Plain descent where momentum was asked for.
     MomentumNotApplied,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     //= power K7@dea0f6f5
     /// −p.
     PerturbationAgainstTarget,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// ε∇f/‖∇f‖ without y'.
     PerturbationWithoutTarget,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// ε y'∇f.
     PerturbationNotNormalised,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// Divided by the largest coordinate.
     PerturbationOfLargestCoordinate,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// ε√d for ε.
     PerturbationScaledByDimension,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// ∇f₀ for ∇f_T.
     AttackOnUntrained,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// x + p in scenario a, p in scenario b.
     ScenariosSwapped,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// y' = y.
     TargetsAreLabels,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// y' = −y, as an untargeted attack has.
     TargetsAreOppositeLabels,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     /// y' = 1.
     TargetsAllEqual,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     //= power G2@29c3e467
     /// g starts from f's initial weights.
     SecondStartsAsFirst,
-    //= power N3@fe17341c
+    //= power N3@b26cb1af
     //= power G2@29c3e467
     /// g starts from f's trained weights.
     SecondContinuesFirst,

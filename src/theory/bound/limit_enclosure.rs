@@ -54,10 +54,11 @@ pub struct Perturbing<'a> {
     pub limits: &'a DMatrix<f64>,
 }
 
-//= G9@0dab9ec5
+//= G9@9e17ce5d
 /// Enclosure of the limit of g, G9: "if ‖D_n‖ ∈ [N⁻, N⁺], ⟨z, D_n⟩ and ⟨x_n, D_n⟩ lie in given intervals, then
 /// τ_n = ⟨r̂_n, z⟩ and ‖r̂_n‖² lie in the quotients' intervals, and G_r̂(z) = (1/N) Σ y'_n Φ(θ_n)(1 + τ_n),
-/// cos θ_n = (1 + τ_n/d)/(s(r̂_n)s(z)), lies in the sum of the intervals of its summands".
+/// cos θ_n = (1 + τ_n/d)/(s(r̂_n)s(z)), lies in the sum of the intervals of its summands". Where N⁻ = 0, D_n = 0 and r̂_n = 0 or
+/// x_n are possible and lie in the intervals too. D_n with the derivative at sliding neurons that `gradients` is for.
 ///
 /// Inputs: the data, targets, ε, scenario and limit directions; `gradients` from P9; the test points. Tightness: each
 /// summand's interval is attained; the sum takes all of them at their worst at once.
@@ -163,6 +164,15 @@ impl Direction {
             let moved = along.affine(square + epsilon * epsilon, 2.0 * epsilon * perturbing.targets[k]);
             direction.square = Interval { low: moved.low.max(0.0), high: moved.high.max(0.0) };
         }
+        if norm.low <= 0.0 {
+            // D = 0 leaves the input where it was, which no unit vector need do.
+            let unmoved = match perturbing.scenario {
+                Scenario::PerturbationOnly => 0.0,
+                Scenario::OnImage => norm_squared(perturbing.points.point(k)),
+            };
+            let Interval { low, high } = direction.square;
+            direction.square = Interval { low: low.min(unmoved), high: high.max(unmoved) };
+        }
         direction
     }
 
@@ -215,7 +225,7 @@ pub struct SignMargin {
 }
 
 impl LimitEnclosure {
-    //= G10@e26a12f7
+    //= G10@908d218d
     /// Sign margin of g, G10: with probability ≥ 1 − e^{−t} over g for each z, `signs[z]`·g_{T'}(z) is at least the value
     /// returned, whatever inputs within the box g was trained on: the value at the box's corner where G10's condition holds,
     /// else the smallest signal less the largest errors.
@@ -375,6 +385,43 @@ mod tests {
                 let known = data.variance()[z] + data.limit()[z] * data.limit()[z];
                 assert!((found / known - 1.0).abs() < 1e-11, "{found} {known}");
             }
+        }
+    }
+
+    //= test G9@9e17ce5d
+    //= power G9@9e17ce5d
+    #[test]
+    fn a_gradient_that_may_vanish_leaves_its_input_unmoved() {
+        // One training point, ε > 2‖x‖: a unit vector moves r̂ away from 0 (scenario a) and from x (b), D = 0 does not.
+        let points = Points::from_rows("x", 1, 1, vec![0.5]).unwrap();
+        let (slope, epsilon, limits) = (Slope::RELU, 3.0, DMatrix::from_element(1, 1, 1.0));
+        // z = 0 is at the smallest angle to r̂ = 0; z = 1 to x itself.
+        let test = Points::from_rows("z", 2, 1, vec![0.0, 1.0]).unwrap();
+        let unknown = Interval { low: -1.0, high: 1.0 };
+        let gradients = |norm| GradientEnclosure {
+            along_test: vec![vec![unknown; 2]],
+            along_point: vec![unknown],
+            along_limit: vec![unknown],
+            norm: vec![norm],
+        };
+        for (scenario, unmoved) in [(Scenario::PerturbationOnly, 0.0), (Scenario::OnImage, 0.5)] {
+            let perturbing = Perturbing { points: &points, targets: &[1.0], epsilon, scenario, slope, limits: &limits };
+            let enclosed = |low| limit_enclosure(perturbing, &gradients(Interval { low, high: 1.0 }), &test).unwrap();
+            let (vanishing, unit) = (enclosed(0.0), enclosed(1e-300));
+            let input = Points::from_rows("r", 1, 1, vec![unmoved]).unwrap();
+            let set = TrainingSet::new(input.clone(), vec![1.0]).unwrap();
+            let limit = Predictor::identity(&set, slope, 1.0).unwrap().values(&test).unwrap();
+            let dual = cross_gram(Kernel::DerivativeDual, slope, &input, &test);
+            let inside = |value: f64, Interval { low, high }: Interval| low <= value && value <= high;
+            let holds = |found: &LimitEnclosure, z: usize| inside(dual[(0, z)], found.duals[z][0]);
+            for (z, limit) in limit.into_iter().enumerate() {
+                assert!(holds(&vanishing, z) && inside(limit, vanishing.enclosure[z]), "{scenario:?} {z}");
+            }
+            let rate = (1.0 + unmoved * unmoved) * density(unmoved * unmoved);
+            assert!(vanishing.rates[0] >= rate, "{scenario:?}");
+            // Fault: a unit vector even there.
+            assert!(!holds(&unit, 0), "{scenario:?}: what only a unit vector keeps to passes");
+            assert!(unit.rates[0] < vanishing.rates[0], "{scenario:?}: the density of the least length");
         }
     }
 

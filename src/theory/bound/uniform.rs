@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::linalg::dot;
 use crate::problem::finite_nonnegative;
 
-//= G11@87deec85
+//= G11@9b4b6d73
 /// Error of a network trained on inputs near given ones, G11: "Rademacher. For every training set r̂ with ‖r̂_n − r_n‖ ≤ η_n
 /// for all n and Σ_n |C_n(r̂)(z) − C_n(r)(z)| ≤ τ(z): with probability at least 1−δ, for one z,
 /// |g_T(z) − g_0(z) − T G_r̂(z)| ≤ β̂ + x", x of W2 with variance (T(√Var B + ν) + √v̂)² and "upper end − mean" replaced by
@@ -139,7 +139,7 @@ mod tests {
         (1..=count).map(|n| step * n as f64).collect()
     }
 
-    //= test G11@87deec85
+    //= test G11@9b4b6d73
     #[test]
     fn known_answers_of_the_reference() {
         // checks/known_answers.py, "G11": m = 1000, T' = 0.2, δ = 10⁻³, η_n = 0.01 n, τ = 0.02 k, n, k = 1, 2, …
