@@ -24,7 +24,8 @@ use super::{Verdict, say};
 /// means and variances come from a sample of single pairs of neurons, whose own failure is part of δ. The cost grows like
 /// the root of the width. The perturbations are those of gradients that take at a sliding neuron the derivative with which
 /// the exact flow keeps it on the boundary, as `learn --flow` and `verify` do; with φ'(0) = 1 instead, the mean of
-/// ∇f_T(x_n)/T moves by up to (1−γ)²√(2/π)·p(x_n)·|S_n|/2√d in a direction (P7), at every width, which the certificate does not cover.
+/// ∇f_T(x_n)/T moves by up to (1−γ)²√(2/π)·p(x_n)·|S_n|/2√d in a direction (P7; |S_n| =
+/// (‖x_n‖² + 1)/N for distinct points), at every width, which the certificate does not cover.
 /// With --method closed-form no sample is drawn (statement A3): the error of f is nearly as small, that
 /// of g several times larger. --share asks for the smallest width that certifies a share of the points with F·G > 0, the
 /// only ones that any width can certify. With --width and --share together the certificate is that of --width, with

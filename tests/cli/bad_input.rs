@@ -137,8 +137,7 @@ fn messages_say_everything_once() {
     );
     assert_eq!(message("kernel --x absent.npy --out new.npy").matches("No such file").count(), 1);
     assert_eq!(message("kernel --x x.npy --out no/new.npy").matches("No such file").count(), 1);
-    let far = message(&format!("predict {USER} --loss logistic --time 1e300 --out new.npy"));
-    assert!(far.contains(" of 1e300: "), "{far}");
+    assert_eq!(message(&format!("predict {USER} --loss logistic --time 1e300 --out far.npy")), "");
 }
 
 #[test]
@@ -594,8 +593,9 @@ fn numbers_that_json_cannot_hold_are_named() {
     assert!(!place.path("new.json").exists());
     let closed = CERTIFY.replace("--time 1 --time-perturbed 1", "--time 1e160 --time-perturbed 1");
     let closed = closed.replace("--samples 10", "--method closed-form --width 8 --json new.json");
+    // No certificate rests on a bound that left the range of numbers.
     let message = text(&place.run(&format!("certify {USER} {closed}")).stderr);
-    assert!(message.starts_with("error: new.json: error_f[0] is NaN; expected a finite number"), "{message}");
+    assert!(message.starts_with("error: error of f: row 0, column 0 is inf; expected a finite number"), "{message}");
 }
 
 #[test]

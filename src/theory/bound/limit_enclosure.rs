@@ -414,8 +414,8 @@ mod tests {
             let dual = cross_gram(Kernel::DerivativeDual, slope, &input, &test);
             let inside = |value: f64, Interval { low, high }: Interval| low <= value && value <= high;
             let holds = |found: &LimitEnclosure, z: usize| inside(dual[(0, z)], found.duals[z][0]);
-            for z in 0..2 {
-                assert!(holds(&vanishing, z) && inside(limit[z], vanishing.enclosure[z]), "{scenario:?} {z}");
+            for (z, limit) in limit.into_iter().enumerate() {
+                assert!(holds(&vanishing, z) && inside(limit, vanishing.enclosure[z]), "{scenario:?} {z}");
             }
             let rate = (1.0 + unmoved * unmoved) * density(unmoved * unmoved);
             assert!(vanishing.rates[0] >= rate, "{scenario:?}");

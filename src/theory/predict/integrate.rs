@@ -130,4 +130,38 @@ mod tests {
             assert!((passed - time).abs() < 1e-8 * time * logistic.max(1.0), "{time:e}: {logistic}");
         }
     }
+
+    /// A force that grows as e^f: f = −ln(1 − t).
+    #[derive(Debug)]
+    struct Growing;
+
+    impl Loss for Growing {
+        fn value(&self, margin: f64) -> f64 {
+            -margin.exp()
+        }
+
+        fn force(&self, margin: f64) -> f64 {
+            margin.exp()
+        }
+
+        fn force_max(&self) -> Option<f64> {
+            None
+        }
+
+        fn name(&self) -> &str {
+            "growing"
+        }
+    }
+
+    #[test]
+    fn a_force_that_grows_without_bound_is_an_error() {
+        let kernel = DMatrix::from_element(1, 1, 1.0);
+        let reached = dual_flow(&kernel, &[1.0], &[0.0], &Growing, 0.5, DEFAULT_TOLERANCE).unwrap()[0];
+        assert!((reached - 2.0_f64.ln()).abs() < 1e-9);
+        for time in [1.5, 1e300] {
+            let error = dual_flow(&kernel, &[1.0], &[0.0], &Growing, time, DEFAULT_TOLERANCE).unwrap_err().to_string();
+            assert!(error.contains("the force of the loss grows without bound"), "{error}");
+            assert!(time < 2.0 || error.contains(" of 1e300: "), "{error}");
+        }
+    }
 }
