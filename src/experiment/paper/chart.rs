@@ -222,7 +222,7 @@ fn offset_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
     let curves = vec![
         Curve::measured(2, "f and g (median of seeds with equal sums)", points(|m| Some(m.agreement))),
         Curve::line(Role::Theory, None, "theory: infinite width, with the same targets", &theory),
-        Curve::measured(0, "f and g less its mean over the data", points(|m| Some(m.agreement_centred))),
+        Curve::measured(3, "f and g less its mean over the data", points(|m| Some(m.agreement_centred))),
     ];
     assemble(plan, "agreement", (0.46, 1.02), curves)
 }

@@ -119,11 +119,17 @@ pub(super) fn decide(
     .into_iter()
     .flatten()
     .collect();
-    // No part of the verdict: at the smallest widths powers beyond the two that are fitted count as well.
+    // The constants are no part of the verdicts: at the smallest widths powers beyond the two that are fitted count as well.
     let (constant, constant_error) = limits.gradient_constant();
-    for claim in claims.iter_mut().filter(|claim| claim.id == "gradient_rate") {
-        let [constant, error] = [(constant, 3), (constant_error, 2)].map(|(value, digits)| significant(value, digits));
-        claim.detail.push_str(&format!("; theory A = {constant} ± {error}"));
+    let [constant, constant_error] =
+        [(constant, 3), (constant_error, 2)].map(|(value, digits)| significant(value, digits));
+    let of_function = significant(limits.function_constant(), 3);
+    for claim in &mut claims {
+        match claim.id {
+            "function_rate" => claim.detail.push_str(&format!("; theory A = {of_function}")),
+            "gradient_rate" => claim.detail.push_str(&format!("; theory A = {constant} ± {constant_error}")),
+            _ => {}
+        }
     }
     for (id, scenario, figure) in [
         ("g_falls_alone", "perturbation alone", (|c| c.alone.deviation) as fn(&Cell) -> f64),
@@ -143,16 +149,21 @@ pub(super) fn decide(
         .map(|(width, values)| (width, Squares { freedom: 1.0, values }))
         .collect();
     let constant = fit_constant_of_squares(&ratios, -0.5, share);
-    claims.extend(constant.map(|(constant, interval)| {
-        Claim::new(
+    claims.extend(constant.map(|(constant, (low, high))| {
+        let mut claim = Claim::new(
             "function_variance",
             "(f_T − T·F)² over the predicted variance is A + B/m^(1/2) with A = 1",
             constant,
-            interval,
+            (low.max(0.0), high),
             [Some(1.0), Some(1.0)],
             share,
             Rule::Meets,
-        )
+        );
+        // An interval that holds 0 holds about every constant.
+        if claim.verdict == Verdict::Held && low <= 0.0 {
+            claim.verdict = Verdict::Undecided;
+        }
+        claim
     }));
     claims.push(fewer_mismatches(run, "agreement_alone", "alone", cells, share, |c| c.alone.mismatch));
     claims.push(fewer_mismatches(run, "agreement_on_image", "on the image", cells, share, |c| c.on_image.mismatch));

@@ -96,6 +96,15 @@ impl Limits {
         &self.targets
     }
 
+    /// A of W8 for relative squares of antisymmetric networks, A/m: 2T² Var X over (T·F)², in the means over the test points (of those
+    /// that the variance was computed for). W8's mean drift is left out.
+    pub(super) fn function_constant(&self) -> f64 {
+        let mean = |values: &mut dyn Iterator<Item = f64>, count: usize| values.sum::<f64>() / count as f64;
+        let variance = mean(&mut self.variance.iter().copied(), self.variance.len());
+        let signal = mean(&mut self.variance_at.iter().map(|&j| self.change_f[j].powi(2)), self.variance_at.len());
+        2.0 * variance / signal
+    }
+
     /// A of P10 for relative squares, A/√m, with its standard error.
     pub(super) fn gradient_constant(&self) -> (f64, f64) {
         self.gradient_constant

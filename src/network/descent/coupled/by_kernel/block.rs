@@ -10,6 +10,8 @@ use crate::network::descent::real::Real;
 
 /// Steps that a look at all pairs is to serve.
 const HORIZON: usize = 16;
+/// Samples whose forces are one task: exponentials and logarithms.
+const SAMPLES_PER_TASK: usize = 256;
 /// Neurons whose outputs are added in the type of the steps; their sums are added in double precision.
 const NEURONS_AT_ONCE: usize = 256;
 
@@ -144,10 +146,14 @@ impl<R: Real> Block<R> {
 
     /// Forces of the present outputs; returns the mean loss.
     pub fn look(&mut self, step: &Step<'_, R>) -> f64 {
-        let mut forces = vec![R::default(); self.forces.len()];
-        let sum = step.forces(0, &self.outputs, &mut forces);
-        self.forces.iter_mut().zip(&forces).for_each(|(to, force)| *to = force.to_f64());
-        sum / step.count() as f64
+        let chunks = self.outputs.par_chunks(SAMPLES_PER_TASK).zip(self.forces.par_chunks_mut(SAMPLES_PER_TASK));
+        let sums = chunks.enumerate().map(|(index, (outputs, forces))| {
+            let mut rounded = vec![R::default(); outputs.len()];
+            let sum = step.forces(index * SAMPLES_PER_TASK, outputs, &mut rounded);
+            forces.iter_mut().zip(&rounded).for_each(|(to, force)| *to = force.to_f64());
+            sum
+        });
+        sums.collect::<Vec<f64>>().iter().sum::<f64>() / step.count() as f64
     }
 
     /// One step; returns how many pairs were computed from all samples, and how many of them had changed side.
