@@ -524,11 +524,16 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let wide = draw(300, 9);
     // Neurons that slide, and follow few samples; and more of them, for which threads share the tiles of the Gram matrix.
     let (noise, sliding, few) = (gaussian_set(18, 1500, 400), draw(400, 9), draw(400, 16));
+    // Blocks of steps by the tangent kernel.
+    let (medium, several) = (gaussian_set(19, 200, 60), draw(60, 100));
     let run_with = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let recipe = Recipe { slope: 0.0, rate: 0.5, steps: 30, momentum: 0.9, plateau: true };
             let mut bits = Vec::new();
             for precision in [Precision::F32, Precision::F64] {
+                let by_kernel = Recipe { steps: 120, ..recipe };
+                let found = run(&by_kernel, precision, &several, &medium, &StandardLoss::Logistic);
+                bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));
                 for loss in [StandardLoss::Identity, StandardLoss::Logistic] {
                     let found = run(&recipe, precision, &neurons, &train, &loss);
                     bits.extend(found.weights.hidden().iter().chain(&found.losses).map(|v| v.to_bits()));

@@ -125,8 +125,9 @@ impl Descent {
     /// 16 MiB), and where neurons follow few samples, columns of it, of which about 1 GiB at most is kept from one block of steps to the
     /// next; for other losses the inputs, m·N preactivations and the weights twice (from 512 neurons) or ten times (below), or, for N below
     /// about 1.6(d + 1) from 64 neurons on and 2(d + 1) below, such a Gram matrix and five times m·N numbers. Blocks of steps by the
-    /// tangent kernel (up to m·N = 2²⁵ and N = 23170) keep four times m·N numbers besides, coefficients of m·N once more at their
-    /// beginning and twice at their end, and from the first one on a Gram matrix of N² and a kernel of N²/2 numbers.
+    /// tangent kernel (up to m·N = 2²⁵ and N = 23170; N rounded up to a multiple of 64) keep four times m·N numbers besides, at their
+    /// beginning m·N and the weights twice more, twice m·N at their end, and from the first one on a Gram matrix of N² and a kernel of N²/2
+    /// numbers.
     ///
     /// # Errors
     /// A network with another input dimension; divergence (a loss, a weight or the time that is not finite).

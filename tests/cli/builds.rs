@@ -32,6 +32,11 @@ fn commands() -> Vec<String> {
                 "--scenario a --width 90 {descent} --steps 30 --loss logistic --precision f32 --steps-perturbed 30"
             ),
         ),
+        // Blocks of steps by the tangent kernel.
+        learn(
+            "--data shifted-gauss --input-dim 60 --train-count 200 --test-count 40 --epsilon 0.1",
+            &format!("--scenario a --width 100 {descent} --steps 90 --loss logistic --steps-perturbed 90"),
+        ),
         learn(small, "--scenario b --width 700 --flow --time 1 --time-perturbed 2"),
         // Networks that threads share.
         "verify --data shifted-gauss --input-dim 10 --train-count 40 --widths 64,128,512 --networks 2 --json -".into(),

@@ -267,9 +267,10 @@ fn bytes(run: &Parameters, twin: bool) -> f64 {
         let blocks = 64.0 * cell * n * rayon::current_num_threads() as f64;
         4.0 * precision(run) * n * n + f64::from(1_u32 << 26) + blocks
     } else {
-        // For few samples of high dimension a Gram matrix, and five numbers per neuron and sample.
+        // For few samples of high dimension a Gram matrix, and five numbers per neuron and sample. Steps by the tangent kernel take this,
+        // half of it and six more numbers per neuron and sample besides.
         let gram = if n < 2.0 * (d + 1.0) { 4.0 * precision(run) * n * n } else { 0.0 };
-        cell * m * (5.0 * n + 3.0 * d) + gram
+        cell * m * (11.0 * (n + 64.0) + 6.0 * d) + gram + 6.0 * precision(run) * n * n
     };
     let weights = cell * m * d * 6.0 + m * n;
     let limits = if twin { cell * (7.0 * n * n + 10.0 * d * n) + KEPT_BYTES as f64 } else { cell * 2.0 * 512.0 * n };

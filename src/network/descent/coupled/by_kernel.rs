@@ -109,8 +109,10 @@ pub(super) struct Costs {
     pub other: f64,
     pub step: f64,
     pub block: f64,
-    /// Of a pair that is computed from all samples.
+    /// Of forming the kernel, of a pair that is computed from all samples, and of a sign change.
+    pub form: f64,
     pub pair: f64,
+    pub change: f64,
 }
 
 /// Decides when steps go by the kernel, and takes them.
@@ -126,8 +128,8 @@ pub(super) struct Route<R> {
     /// The step before which no block begins.
     pub next: usize,
     patience: usize,
-    /// Steps taken by the kernel so far, and sign changes in them.
-    pub taken: (usize, usize),
+    /// Steps taken by the kernel so far, sign changes in them, and blocks that have ended.
+    pub taken: (usize, usize, usize),
 }
 
 impl<R: Real> Route<R> {
@@ -141,7 +143,7 @@ impl<R: Real> Route<R> {
         let readout: Vec<R> = to_real(readout);
         let costs = Costs::new(count, stride, readout.len(), size_of::<R>(), by_gram);
         let (next, patience, trend) = (FIRST, FIRST, (0, Vec::new()));
-        Route { costs, by_gram, tangent: None, lengths, readout, block: None, trend, next, patience, taken: (0, 0) }
+        Route { costs, by_gram, tangent: None, lengths, readout, block: None, trend, next, patience, taken: (0, 0, 0) }
     }
 
     /// The mean loss, if a block is under way.
@@ -163,7 +165,8 @@ impl<R: Real> Route<R> {
 
     pub fn begin(&mut self, start: Start<R>, step: &Step<'_, R>, at: usize) {
         let tangent = self.tangent.get_or_insert_with(|| Tangent::new(step));
-        tangent.follow(&start.u, &self.readout);
+        // Changes are made one after another, and the forming is shared.
+        tangent.follow(&start.u, &self.readout, 0.5 * self.costs.form / self.costs.change);
         let trend = if self.trend.0 == at { std::mem::take(&mut self.trend.1) } else { Vec::new() };
         let mut block = Block::new(start, trend, step, &self.readout);
         // The forces on u, by way of those on the weights or of the Gram matrix.
@@ -201,14 +204,15 @@ impl<R: Real> Route<R> {
     /// Takes a step of the block that is under way; what the block has moved if it ends by that.
     pub fn take(&mut self, step: &Step<'_, R>, rate: f64, at: usize, remaining: usize) -> Option<Moves<R>> {
         let (block, tangent) = (self.block.as_mut()?, self.tangent.as_mut()?);
-        let (momentum, slope) = (step.momentum.to_f64(), step.slope);
+        let (momentum, slope, rate) = (step.momentum.to_f64(), step.slope, R::of(rate).to_f64());
         let shared = Shared { tangent, lengths: &self.lengths, readout: &self.readout, slope, momentum, rate };
         let (exact, crossings) = block.take(shared);
-        block.spent += self.costs.pair * (exact + 4 * crossings) as f64;
-        self.taken = (self.taken.0 + 1, self.taken.1 + crossings);
+        block.spent += self.costs.pair * exact as f64 + self.costs.change * crossings as f64;
+        self.taken = (self.taken.0 + 1, self.taken.1 + crossings, self.taken.2);
         if block.spent <= self.costs.block && block.motion.age < LONGEST_BLOCK && remaining > 1 {
             return None;
         }
+        self.taken.2 += 1;
         let moves = block.moves(slope, &self.readout);
         let saved = block.motion.age as f64 * (self.costs.other - self.costs.step) - block.spent - self.costs.block;
         self.patience = if saved > 0.0 { 1 } else { (2 * self.patience).clamp(FIRST, LONGEST_PATIENCE) };
@@ -232,13 +236,16 @@ impl Costs {
         };
         let kernel = count * count * bytes;
         // From the cache that the cores share, or from memory.
-        let per_byte = if kernel <= 16e6 { 0.015 } else { 0.06 };
-        let few = 10_000.0 + 20.0 * count;
+        let per_byte = if kernel <= 16e6 { 0.03 } else { 0.12 };
+        let (few, form) = (10_000.0 + 20.0 * count, count * count * width * operation);
         Costs {
             other: (1.0 + gradients) * product,
-            step: few + kernel * per_byte,
-            block: few + 8.0 * product + count * count * width * operation,
-            pair: count * operation + 100.0,
+            step: few + 30.0 * width + 0.5 * kernel * per_byte,
+            block: few + 8.0 * product + form,
+            form,
+            // A column of the Gram matrix; half a row of tiles and a cache line of each below, read and written.
+            pair: count * (operation + bytes * per_byte) + 100.0,
+            change: 0.5 * count * (bytes + 64.0) * 2.0 * per_byte + 100.0,
         }
     }
 }

@@ -168,7 +168,9 @@ impl<R: Real> Block<R> {
         let foreseen =
             self.first_forces.iter().zip(&self.trend).map(|(first, trend)| first + before.age as f64 * trend);
         let pairs = self.forces.iter().zip(foreseen).zip(lengths);
-        let news: f64 = pairs.map(|((now, foreseen), length)| length.to_f64() * (now - foreseen).abs()).sum();
+        // With what rounding in products of so many terms amounts to.
+        let stray = |now: f64, foreseen: f64| (now - foreseen).abs() + 2.0 * R::EPSILON * now.abs();
+        let news: f64 = pairs.map(|((now, foreseen), length)| length.to_f64() * stray(*now, foreseen)).sum();
         self.motion.step(momentum, rate);
         let unforeseen = self.unforeseen;
         self.unforeseen.step(news, momentum, rate);

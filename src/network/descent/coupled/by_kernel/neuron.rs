@@ -14,10 +14,10 @@ pub(super) struct Crossing {
     pub p: f64,
 }
 
-/// What a sample has moved since it changed side.
+/// A sample that has changed side, and what this has moved since.
 struct Crossed {
     sample: usize,
-    /// By how much a φ' has changed.
+    /// By how much a φ' has changed; 0 once it is back.
     change: f64,
     moved: Moved,
 }
@@ -59,7 +59,7 @@ impl Neuron {
     /// Follows a step; returns how many samples it computed from all others, and which changed side.
     pub fn step<R: Real>(&mut self, upqr: [&[R]; 4], a: R, look: &Look<'_, R>) -> (usize, Vec<Crossing>) {
         for crossed in &mut self.crossed {
-            crossed.moved.step(look.forces[crossed.sample], look.momentum, look.rate);
+            crossed.moved.step(crossed.change * look.forces[crossed.sample], look.momentum, look.rate);
         }
         let own = self.weigh(look, |moved, _| moved.sum.abs());
         if look.is_new || own > self.most_moved {
@@ -112,17 +112,17 @@ impl Neuron {
         R::near(upqr, look.lengths, &at, &mut self.candidates);
     }
 
-    /// Σ ‖x̃_k‖ |change_k| of what the samples that have changed side have moved, or may.
+    /// Σ ‖x̃_k‖ of what the samples that have changed side have moved, or may.
     fn weigh<R: Real>(&self, look: &Look<'_, R>, moved: impl Fn(&Moved, f64) -> f64) -> f64 {
         let term = |crossed: &Crossed| {
-            let length = look.lengths[crossed.sample].to_f64();
-            length * crossed.change.abs() * moved(&crossed.moved, look.forces[crossed.sample])
+            let force = crossed.change * look.forces[crossed.sample];
+            look.lengths[crossed.sample].to_f64() * moved(&crossed.moved, force)
         };
         self.crossed.iter().map(term).sum()
     }
 
     fn has_crossed(&self, sample: usize) -> bool {
-        self.crossed.iter().filter(|crossed| crossed.sample == sample).count() % 2 == 1
+        self.crossed.iter().any(|crossed| crossed.sample == sample && crossed.change != 0.0)
     }
 
     /// u of a sample or its velocity: what the start alone gives, and what all samples have moved.
@@ -137,18 +137,22 @@ impl Neuron {
         let row = &look.gram[n * u.len()..][..u.len()];
         let pushed = start + a.to_f64() * R::picked_product(u, look.slope, row, moved).to_f64();
         let changes = self.crossed.iter();
-        changes.fold(pushed, |u, crossed| u + crossed.change * row[crossed.sample].to_f64() * since(&crossed.moved))
+        changes.fold(pushed, |u, crossed| u + row[crossed.sample].to_f64() * since(&crossed.moved))
     }
 
     /// Notes a change of side, and of a φ'.
     pub fn crossed(&mut self, sample: usize, change: f64) {
-        self.crossed.push(Crossed { sample, change, moved: Moved::default() });
+        match self.crossed.iter_mut().find(|crossed| crossed.sample == sample) {
+            // Back on its side, or over once more; differences of slopes need not cancel.
+            Some(crossed) => crossed.change = if crossed.change == 0.0 { change } else { 0.0 },
+            None => self.crossed.push(Crossed { sample, change, moved: Moved::default() }),
+        }
     }
 
     /// Adds to what all samples have moved, by their sides at the beginning, what the changes of side add to it.
     pub fn add_crossings<R: Real>(&self, moved: &mut [R], which: &dyn Fn(&Moved) -> f64) {
         for crossed in &self.crossed {
-            moved[crossed.sample] += R::of(crossed.change * which(&crossed.moved));
+            moved[crossed.sample] += R::of(which(&crossed.moved));
         }
     }
 }

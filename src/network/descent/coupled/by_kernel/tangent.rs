@@ -59,15 +59,15 @@ impl<R: Real> Tangent<R> {
         Tangent { count, len, slope, gram, kernel: Vec::new(), sides: Vec::new(), changed: 0 }
     }
 
-    /// Brings the kernel to preactivations u (len × neurons).
-    pub fn follow(&mut self, u: &[R], readout: &[R]) {
+    /// Brings the kernel to preactivations u (len × neurons), by sign changes if there are at most so many.
+    pub fn follow(&mut self, u: &[R], readout: &[R], most_changes: f64) {
         let words = self.len / WORD;
         let sides = R::sides(u, self.len, self.len);
         let differing = |(a, b): (&u32, &u32)| (a ^ b).count_ones() as usize;
         let changes: usize = self.sides.iter().zip(&sides).map(differing).sum();
-        // A change costs about eight passes over a row, the half of a neuron's product N/2 of them.
-        let most = self.count * readout.len();
-        if self.kernel.is_empty() || 16 * changes > most || self.changed > most {
+        // Formed anew, too, before rounding in changes outweighs that in the sums over neurons.
+        let outworn = self.changed > self.count * readout.len();
+        if self.kernel.is_empty() || changes as f64 > most_changes || outworn {
             self.sides = sides;
             return self.form(u, readout);
         }
