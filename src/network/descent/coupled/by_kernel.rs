@@ -160,7 +160,7 @@ impl<R: Real> Route<R> {
             && count * count <= LARGEST
             && padded(count) * width <= MOST_PAIRS
             && 2.0 * step < other
-            && remaining as f64 * (other - step) > 2.0 * block
+            && remaining as f64 * (other - step) > 4.0 * block
     }
 
     pub fn begin(&mut self, start: Start<R>, step: &Step<'_, R>, at: usize) {
