@@ -1,6 +1,6 @@
 //! Means of squares of normal variables: intervals by the tails of χ².
 //!
-//! Student's t misses the mean of sixty squares of single normal variables some sixty times as often as a level of 5·10⁻⁵ says.
+//! Student's t misses the mean of squares of few normal variables far more often than a small level says.
 
 use super::moments::mean;
 

@@ -8,11 +8,9 @@ use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::by_kernel::{self, Moves, Start};
-use super::{State, Step, to_real};
-use crate::linalg::mirror_lower;
+use super::{State, Step, gradient_cost, gram, to_real};
 use crate::network::descent::gram::LARGEST;
 use crate::network::descent::real::Real;
-use crate::network::lookup;
 use crate::network::neurons::Weights;
 
 /// Chunks of samples, as tasks.
@@ -21,9 +19,6 @@ const CHUNKS: usize = 8;
 const NEURONS_AT_ONCE: usize = 256;
 /// Neurons of one task when the weights are formed at the end.
 const NEURONS_PER_TASK: usize = 16;
-
-/// What looking up a sum costs, as a share of the product in whose place it is (.5 to .8 where it was measured).
-const LOOKED_UP: f64 = 0.6;
 
 /// Some samples.
 struct Chunk<R> {
@@ -50,8 +45,7 @@ pub(super) struct Multiples<R> {
 
 /// Whether this route takes fewer operations, the making of the Gram matrix included.
 pub(super) fn pays(count: usize, stride: usize, width: usize, steps: usize) -> bool {
-    // What the gradients cost per operation of a forward product.
-    let gradients = if lookup::pays(width) { LOOKED_UP } else { 1.0 };
+    let gradients = gradient_cost(width);
     let [n, stride, width, steps] = [count, stride, width, steps].map(|v| v as f64);
     count * count <= LARGEST && steps * width * (2.0 * (1.0 + gradients) * stride - 2.0 * n) > 1.2 * n * stride
 }
@@ -77,7 +71,7 @@ impl<R: Real> Multiples<R> {
         });
         Multiples {
             chunks: chunks.collect(),
-            gram: gram(step.augmented, stride, count),
+            gram: gram(inputs, count),
             multiples: vec![R::default(); count * width],
             initial: hidden,
             readout: to_real(initial.readout()),
@@ -188,39 +182,9 @@ impl<R: Real> Chunk<R> {
     }
 }
 
-/// ⟨x̃_n, x̃_k⟩, count × count: one triangle of blocks is computed, the other one mirrored.
-fn gram<R: Real>(augmented: &[R], stride: usize, count: usize) -> Vec<R> {
-    let size = count.div_ceil(4 * CHUNKS);
-    let mut gram = vec![R::default(); count * count];
-    let inputs = MatRef::from_column_major_slice(augmented, stride, count);
-    gram.par_chunks_mut(size * count).enumerate().for_each(|(index, columns)| {
-        let (first, cols) = (index * size, columns.len() / count);
-        let target = MatMut::from_column_major_slice_mut(columns, count, cols).subrows_mut(first, count - first);
-        let below = inputs.subcols(first, count - first).transpose();
-        R::multiply(target, false, below, inputs.subcols(first, cols));
-    });
-    mirror_lower(&mut gram, count, 0, count);
-    gram
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_gram_matrix_has_all_inner_products() {
-        // 300 samples: blocks of 10 columns; and sizes that do not divide.
-        for (stride, count) in [(3, 300), (5, 77), (2, 1), (4, 6500 / 11)] {
-            let augmented: Vec<f64> = (0..stride * count).map(|i| ((i * i) as f64 * 0.37).sin()).collect();
-            let gram = gram(&augmented, stride, count);
-            for (n, x) in augmented.chunks(stride).enumerate() {
-                for (k, z) in augmented.chunks(stride).enumerate() {
-                    let exact: f64 = x.iter().zip(z).map(|(a, b)| a * b).sum();
-                    assert!((gram[n * count + k] - exact).abs() <= 10.0 * f64::EPSILON, "{n}, {k}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn the_route_is_chosen_by_the_count_of_operations() {

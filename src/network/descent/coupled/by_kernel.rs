@@ -22,10 +22,9 @@ use block::{Block, Shared};
 pub(in crate::network::descent) use loops::Loops;
 use tangent::{Tangent, padded};
 
-use super::{Step, to_real};
+use super::{Step, gradient_cost, to_real};
 use crate::network::descent::gram::LARGEST;
 use crate::network::descent::real::Real;
-use crate::network::lookup;
 
 /// Pairs of neuron and sample that a block keeps at most.
 const MOST_PAIRS: usize = 1 << 25;
@@ -63,6 +62,18 @@ impl<R: Real> Start<R> {
         multiply(&mut start.u, len, step.inputs().transpose(), weights);
         multiply(&mut start.p, len, step.inputs().transpose(), velocities);
         start
+    }
+
+    /// The multiples of the samples that factors of these move the weights by: a_i φ'(u_in) factor_n, count × neurons.
+    fn multiples(&self, factors: &[R], readout: &[R], slope: R) -> Vec<R> {
+        let count = factors.len();
+        let mut multiples = vec![R::default(); count * readout.len()];
+        let neurons = self.u.par_chunks_exact(padded(count)).zip(readout.par_chunks(1));
+        multiples.par_chunks_exact_mut(count).zip(neurons).for_each(|(multiples, (u, a))| {
+            multiples.copy_from_slice(&u[..count]);
+            R::to_forces(multiples, a, slope, factors);
+        });
+        multiples
     }
 }
 
@@ -172,13 +183,7 @@ impl<R: Real> Route<R> {
         // The forces on u, by way of those on the weights or of the Gram matrix.
         let (count, len) = (step.count(), padded(step.count()));
         let forces_on_u = |forces: &[f64]| {
-            let mut multiples = vec![R::default(); count * self.readout.len()];
-            let forces: Vec<R> = to_real(forces);
-            let neurons = block.start.u.par_chunks_exact(len).zip(self.readout.par_chunks(1));
-            multiples.par_chunks_exact_mut(count).zip(neurons).for_each(|(multiples, (u, a))| {
-                multiples.copy_from_slice(&u[..count]);
-                R::to_forces(multiples, a, step.slope, &forces);
-            });
+            let multiples = block.start.multiples(&to_real(forces), &self.readout, step.slope);
             let mut forces = vec![R::default(); len * self.readout.len()];
             if self.by_gram {
                 let gram = MatRef::from_column_major_slice(&tangent.gram, len, count).subrows(0, count);
@@ -225,15 +230,11 @@ impl<R: Real> Route<R> {
 
 impl Costs {
     fn new(count: usize, stride: usize, width: usize, bytes: usize, by_gram: bool) -> Self {
+        let gradients = if by_gram { 0.0 } else { gradient_cost(width) };
         let [count, stride, width, bytes] = [count, stride, width, bytes].map(|v| v as f64);
         // Of a product, per multiplication and addition.
         let operation = 0.045 * bytes / 8.0;
         let product = count * (if by_gram { count } else { stride }) * width * operation;
-        let gradients = match (by_gram, lookup::pays(width as usize)) {
-            (true, _) => 0.0,
-            (false, true) => 0.6,
-            (false, false) => 1.0,
-        };
         let kernel = count * count * bytes;
         // From the cache that the cores share, or from memory.
         let per_byte = if kernel <= 16e6 { 0.03 } else { 0.12 };

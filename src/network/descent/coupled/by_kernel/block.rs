@@ -99,7 +99,7 @@ impl<R: Real> Block<R> {
     pub fn new(start: Start<R>, trend: Vec<f64>, step: &Step<'_, R>, readout: &[R]) -> Self {
         let (count, slope) = (step.count(), step.slope);
         let len = padded(count);
-        // a φ'(u) p is φ's difference along p.
+        // The outputs Σ a φ(u), and their velocities Σ a φ'(u) p.
         let blocks: Vec<[Vec<R>; 2]> = start
             .u
             .par_chunks(len * NEURONS_AT_ONCE)
@@ -218,8 +218,7 @@ impl<R: Real> Block<R> {
             rate,
         };
         let Start { u, p, q, r } = &self.start;
-        let rows = [u, p, q, r].map(|values| values.par_chunks_exact(len));
-        let [u, p, q, r] = rows;
+        let [u, p, q, r] = [u, p, q, r].map(|values| values.par_chunks_exact(len));
         let neurons =
             self.neurons.par_iter_mut().zip(u.zip(p).zip(q.zip(r))).zip(readout).with_min_len(NEURONS_PER_TASK);
         let (pushes, found): (_, Vec<(usize, Vec<Crossing>)>) = rayon::join(
@@ -257,11 +256,8 @@ impl<R: Real> Block<R> {
         let count = self.forces.len();
         let columns = |which: &(dyn Fn(&Moved) -> f64 + Sync)| {
             let factors: Vec<R> = self.moved.iter().map(|moved| R::of(which(moved))).collect();
-            let mut columns = vec![R::default(); count * readout.len()];
-            let neurons = self.start.u.par_chunks_exact(padded(count)).zip(&self.neurons).zip(readout.par_chunks(1));
-            columns.par_chunks_exact_mut(count).zip(neurons).for_each(|(column, ((u, neuron), a))| {
-                column.copy_from_slice(&u[..count]);
-                R::to_forces(column, a, slope, &factors);
+            let mut columns = self.start.multiples(&factors, readout, slope);
+            columns.par_chunks_exact_mut(count).zip(&self.neurons).for_each(|(column, neuron)| {
                 neuron.add_crossings(column, which);
             });
             columns

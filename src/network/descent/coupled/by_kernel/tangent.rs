@@ -3,13 +3,10 @@
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
-use super::super::Step;
+use super::super::{Step, gram};
 use super::loops::TILE;
-use crate::linalg::mirror_lower;
 use crate::network::descent::real::Real;
 
-/// Columns of the Gram matrix in a task.
-const COLUMNS: usize = 32;
 /// Neurons of one product: their scaled derivatives come from caches.
 const NEURONS: usize = 256;
 /// Samples per word of sides.
@@ -45,16 +42,8 @@ impl<R: Real> Tangent<R> {
     /// The Gram matrix alone.
     pub fn new(step: &Step<'_, R>) -> Self {
         let count = step.count();
-        let (len, stride) = (padded(count), step.augmented.len() / count);
-        let inputs = MatRef::from_column_major_slice(step.augmented, stride, count);
-        let mut gram = vec![R::default(); len * count];
-        gram.par_chunks_mut(len * COLUMNS).enumerate().for_each(|(index, columns)| {
-            let (first, cols) = (index * COLUMNS, columns.len() / len);
-            let target = MatMut::from_column_major_slice_mut(columns, len, cols).subrows_mut(first, count - first);
-            let below = inputs.subcols(first, count - first).transpose();
-            R::multiply(target, false, below, inputs.subcols(first, cols));
-        });
-        mirror_lower(&mut gram, len, 0, count);
+        let len = padded(count);
+        let gram = gram(step.inputs(), len);
         let slope = step.slope.to_f64();
         Tangent { count, len, slope, gram, kernel: Vec::new(), sides: Vec::new(), changed: 0 }
     }
