@@ -4,8 +4,8 @@
 //! survive colour blindness; every measured series also has its own marker, and every kind of curve its own dash, so that
 //! rows of panels ([`Figure::row`]) survive grey printing as well. Letters of a row are at least 6 points high (those that
 //! count the panels 5.5) where it is as wide as a page's text (5.5 inches for two panels), or a single panel half of that.
-//! Grids ([`Figure::grid`]) are for the screen: at that width their ticks have 4.8 points and their legend 4.1, and bands and
-//! thin dotted curves are told apart by colour alone.
+//! In grids ([`Figure::grid`]) of that width ticks and the legend have 5.8 points; bands and thin dotted curves are told apart
+//! by colour alone.
 
 mod curve;
 
@@ -27,9 +27,12 @@ const PANEL_WIDTH: f64 = 560.0;
 const PLOT_HEIGHT: f64 = 430.0;
 const LEGEND_LINE: f64 = 22.0;
 const UNUSED_BELOW: f64 = 24.0;
-const SHARED_LEGEND_SIZE: u32 = 12;
-/// How much larger letters and lines are in a figure of one row, which is shown as wide as a page, than in a grid, which fills one.
+/// Letters of a shared legend, and blanks per letter of a label that widen the box, which `kuva` makes for letters of size 12.
+const SHARED_LEGEND_SIZE: u32 = 17;
+const BLANKS_PER_LETTER: f64 = 0.75;
+/// How much larger letters and lines are than `kuva` makes them: in a figure of one row, and in a grid.
 const ROW_SCALE: f64 = 1.4;
+const GRID_SCALE: f64 = 1.2;
 /// What letters twice as large take from the height of a plot.
 const ROOM_FOR_LETTERS: f64 = 130.0;
 /// One pair of axes.
@@ -206,7 +209,7 @@ impl Figure {
     fn scene(&self) -> kuva::render::render::Scene {
         let lines = |panel: &Panel| panel.legend_curves().map(|curve| curve.legend_entries().len()).sum();
         let most = self.panels.iter().map(lines).max().unwrap_or(0);
-        let (legend_lines, scale) = if self.shared_legend { (0, 1.0) } else { (most, ROW_SCALE) };
+        let (legend_lines, scale) = if self.shared_legend { (0, GRID_SCALE) } else { (most, ROW_SCALE) };
         let mut all_plots = Vec::new();
         let mut layouts = Vec::new();
         for panel in &self.panels {
@@ -214,7 +217,6 @@ impl Figure {
             panel.curves.iter().for_each(|curve| curve.draw_band(&mut plots));
             panel.curves.iter().for_each(|curve| curve.draw(&mut plots, scale));
             let layout = panel.layout(&plots, legend_lines, scale);
-            // A shared legend's box is made for text of this size.
             layouts.push(if self.shared_legend { layout.with_body_size(SHARED_LEGEND_SIZE) } else { layout });
             all_plots.push(plots);
         }
@@ -242,6 +244,10 @@ impl Figure {
             if entries.iter().all(|known| known.label != entry.label) {
                 entries.push(entry);
             }
+        }
+        for LegendEntry { label, .. } in &mut entries {
+            let blanks = (BLANKS_PER_LETTER * label.chars().count() as f64).ceil() as usize;
+            label.extend(std::iter::repeat_n('\u{a0}', blanks));
         }
         entries
     }

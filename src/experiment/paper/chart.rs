@@ -58,6 +58,10 @@ fn point(x: f64, values: &[f64]) -> Option<CurvePoint> {
     Some(CurvePoint { x, y: quantile(values, 0.5), band })
 }
 
+/// What marks take of a panel's height, and how far apart, as a factor of the abscissa, the bars of two series stand.
+const MARKS_SHARE: f64 = 0.08;
+const BESIDE: f64 = 1.12;
+
 type Merit = fn(&Merits) -> Option<f64>;
 
 /// The curve of one figure of merit over the cells of one series.
@@ -97,13 +101,13 @@ impl Drawn<'_> {
         self.line(Role::Theory, colour, label, self.points(merit, |s| s.largest))
     }
 
-    /// Cells in which f or g left the regime of which theory speaks.
-    fn marks(&self, height: f64) -> Curve {
+    /// Cells in which f or g left the regime of which theory speaks. [`assemble`] finds their height.
+    fn marks(&self) -> Curve {
         let changes: [Merit; 2] =
             [|m| Some(m.flip_share_f.max(m.flip_share_g)), |m| Some(m.kernel_change_f.max(m.kernel_change_g))];
         let [flips, kernels] = changes.map(|merit| self.points(merit, |s| s.mean));
         let changed = flips.iter().zip(&kernels).filter(|(a, b)| a.y.max(b.y) > CHANGE_MARKED);
-        let marked: Vec<(f64, f64)> = changed.map(|(flips, _)| (flips.x, height)).collect();
+        let marked: Vec<(f64, f64)> = changed.map(|(flips, _)| (flips.x, 0.0)).collect();
         let percent = 100.0 * CHANGE_MARKED;
         let label = format!("over {percent:.0} % of neuron–point pairs changed sides, or of a kernel changed");
         Curve::line(Role::Mark, None, label, &marked)
@@ -130,11 +134,15 @@ pub fn figure(name: FigureName, plan: &Plan, records: &Records<'_>) -> Option<Fi
     })
 }
 
-/// A panel whose vertical axis has these ends, or begins below them if a curve or band does.
-fn assemble(plan: &PanelPlan, y_label: &str, (low, high): (f64, f64), curves: Vec<Curve>) -> Panel {
-    let points = curves.iter().flat_map(|curve| &curve.points);
+/// A panel whose vertical axis has these ends, or begins below them if a curve or band does, and leaves room for marks below all of these.
+fn assemble(plan: &PanelPlan, y_label: &str, (low, high): (f64, f64), mut curves: Vec<Curve>) -> Panel {
+    let (marks, others): (Vec<_>, Vec<_>) = curves.iter_mut().partition(|curve| curve.role == Role::Mark);
+    let points = others.iter().flat_map(|curve| &curve.points);
     let lowest = points.map(|point| point.band.map_or(point.y, |band| band.0)).fold(f64::INFINITY, f64::min);
-    let y_range = (low.min(lowest - 0.02), high);
+    let low = low.min(lowest - 0.02);
+    let room = MARKS_SHARE * (high - low);
+    marks.into_iter().flat_map(|curve| &mut curve.points).for_each(|point| point.y = low - room / 2.0);
+    let y_range = (if curves.iter().any(|curve| curve.role == Role::Mark) { low - room } else { low }, high);
     Panel {
         title: plan.title.clone(),
         x_label: plan.x_label.into(),
@@ -153,16 +161,16 @@ fn accuracy_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
         drawn.largest(0, &format!("accuracy of f: {best}"), |m| Some(m.accuracy_f)),
         drawn.largest(1, "accuracy of g on clean data: the same", |m| Some(m.accuracy_g)),
         drawn.largest(2, "agreement of f and g on fresh points: the same", |m| Some(m.agreement)),
-        drawn.median(3, "agreement of f with g less its mean over the data: largest, median", |m| {
+        drawn.median(3, "agreement of f with g less its mean over training points: largest, median", |m| {
             Some(m.agreement_centred)
         }),
         Curve { in_legend: false, ..drawn.mean(0, "", |m| Some(m.accuracy_f)) },
         Curve { in_legend: false, ..drawn.mean(1, "", |m| Some(m.accuracy_g)) },
         drawn.mean(2, "thin and dotted: mean over learning rates, median over seeds", |m| Some(m.agreement)),
         drawn.theory(None, "theory: agreement at infinite width, same selection", |m| m.limit_agreement),
-        drawn.marks(0.32),
+        drawn.marks(),
     ];
-    assemble(plan, "accuracy, agreement", (0.28, 1.02), curves)
+    assemble(plan, "accuracy, agreement", (0.35, 1.02), curves)
 }
 
 fn cosine_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
@@ -174,21 +182,23 @@ fn cosine_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
         drawn.largest(1, "cosine of perturbation and weighted sum v: the same", |m| Some(m.cosine)),
         drawn.mean(1, "cosine: mean over learning rates, median over seeds", |m| Some(m.cosine)),
         drawn.theory(None, "theory: cosine of T∇F + ∇f₀ and v, same selection", |m| m.limit_cosine),
-        drawn.marks(0.0),
+        drawn.marks(),
     ];
-    assemble(plan, "accuracy, cosine", (-0.04, 1.04), curves)
+    assemble(plan, "accuracy, cosine", (0.02, 1.04), curves)
 }
 
+/// Ranges over seeds go from chance to certainty at every width: as bands they would cover each other.
 fn width_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
     let mut curves = Vec::new();
     for (series, name) in plan.series.iter().enumerate() {
         let drawn = Drawn { panel: plan, records, series };
         let label = format!("{name}: median and range over seeds");
-        curves.push(drawn.largest(series, &label, |m| Some(m.agreement)));
+        let beside = BESIDE.powi(series as i32);
+        curves.push(drawn.largest(series, &label, |m| Some(m.agreement)).with_bars(beside));
         let label = format!("theory: infinite width, {name}");
         curves.push(drawn.theory(Some(series), &label, |m| m.limit_agreement));
     }
-    assemble(plan, "agreement of f and g", (0.28, 1.02), curves)
+    assemble(plan, "agreement of f and g", (0.45, 1.02), curves)
 }
 
 /// Agreement, and below it the share of points at which it was certain before g was drawn.
@@ -222,7 +232,7 @@ fn offset_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
     let curves = vec![
         Curve::measured(2, "f and g (median of seeds with equal sums)", points(|m| Some(m.agreement))),
         Curve::line(Role::Theory, None, "theory: infinite width, with the same targets", &theory),
-        Curve::measured(3, "f and g less its mean over the data", points(|m| Some(m.agreement_centred))),
+        Curve::measured(3, "f and g less its mean over training points", points(|m| Some(m.agreement_centred))),
     ];
     assemble(plan, "agreement", (0.46, 1.02), curves)
 }

@@ -19,6 +19,8 @@ const MARKERS: [MarkerShape; 6] = [
 ];
 const BLACK: &str = "#000000";
 const GREY: &str = "#808080";
+/// Half the size of each colour's marker: of two at one place both are seen.
+const SIZES: [f64; 6] = [5.0, 4.0, 4.5, 4.0, 4.0, 4.0];
 /// Letters of a line of a legend below a panel; longer labels go on below.
 const LEGEND_LETTERS: usize = 36;
 
@@ -62,6 +64,9 @@ pub struct Curve {
     pub colour: Option<usize>,
     /// Whether it has an entry in the legend of its own; the label stands in the table in any case.
     pub in_legend: bool,
+    /// Error bars in place of a band, for curves whose bands would cover each other; all of the curve is drawn at its abscissae times
+    /// this factor, so that bars stand side by side.
+    pub bars: Option<f64>,
     /// The points, in order.
     pub points: Vec<CurvePoint>,
 }
@@ -71,19 +76,26 @@ impl Curve {
     #[must_use]
     pub fn line(role: Role, colour: Option<usize>, label: impl Into<String>, points: &[(f64, f64)]) -> Self {
         let points = points.iter().map(|&(x, y)| CurvePoint { x, y, band: None }).collect();
-        Curve { label: label.into(), role, colour, in_legend: true, points }
+        Curve { label: label.into(), role, colour, in_legend: true, bars: None, points }
     }
 
     /// Medians with a band.
     #[must_use]
     pub fn measured(colour: usize, label: impl Into<String>, points: Vec<CurvePoint>) -> Self {
-        Curve { label: label.into(), role: Role::Measured, colour: Some(colour), in_legend: true, points }
+        Curve { label: label.into(), role: Role::Measured, colour: Some(colour), in_legend: true, bars: None, points }
     }
 
     /// The same without an entry in the legend, because another curve's entry explains it.
     #[must_use]
     pub fn explained_elsewhere(mut self) -> Self {
         self.in_legend = false;
+        self
+    }
+
+    /// The same with error bars, drawn at the abscissae times this factor.
+    #[must_use]
+    pub fn with_bars(mut self, factor: f64) -> Self {
+        self.bars = Some(factor);
         self
     }
 
@@ -106,9 +118,9 @@ impl Curve {
     fn dashes(&self) -> Option<&'static str> {
         match self.role {
             Role::Measured | Role::Mark => None,
-            // Told apart in grey, where two quantities have a theory each.
-            Role::Theory if self.colour == Some(1) => Some("14 5"),
-            Role::Theory => Some("7 5"),
+            // Told apart in grey, where two quantities have a theory each. Twice, so that legends, which show one cycle, show two dashes.
+            Role::Theory if self.colour == Some(1) => Some("8 3 8 3"),
+            Role::Theory => Some("6 4 6 4"),
             Role::Bound => Some("11 4 3 4"),
             Role::Guide | Role::Aside => Some("2 3"),
         }
@@ -145,7 +157,8 @@ impl Curve {
     }
 
     pub(super) fn draw(&self, plots: &mut Vec<Plot>, scale: f64) {
-        let pairs = || self.points.iter().map(|p| (p.x, p.y)).collect::<Vec<_>>();
+        let factor = self.bars.unwrap_or(1.0);
+        let pairs = || self.points.iter().map(|p| (factor * p.x, p.y)).collect::<Vec<_>>();
         if self.role != Role::Mark {
             let mut line = LinePlot::new().with_data(pairs()).with_color(self.shade());
             let thin = matches!(self.role, Role::Guide | Role::Aside) || !self.in_legend;
@@ -156,14 +169,19 @@ impl Curve {
             plots.push(line.into());
         }
         if matches!(self.role, Role::Measured | Role::Mark) {
-            let markers = ScatterPlot::new().with_data(pairs()).with_color(self.shade());
-            plots.push(markers.with_marker(self.marker()).with_size(scale * 4.5).into());
+            let size = SIZES[self.colour.unwrap_or(1) % SIZES.len()];
+            let mut markers = ScatterPlot::new().with_data(pairs()).with_color(self.shade());
+            if self.bars.is_some() {
+                let arms = self.points.iter().map(|p| p.band.map_or((0.0, 0.0), |(low, high)| (p.y - low, high - p.y)));
+                markers = markers.with_y_err_asymmetric(arms);
+            }
+            plots.push(markers.with_marker(self.marker()).with_size(scale * size).into());
         }
     }
 
     pub(super) fn draw_band(&self, plots: &mut Vec<Plot>) {
         let banded: Vec<(f64, (f64, f64))> = self.points.iter().filter_map(|p| Some((p.x, p.band?))).collect();
-        if banded.len() > 1 {
+        if banded.len() > 1 && self.bars.is_none() {
             let ends = |pick: fn(&(f64, f64)) -> f64| banded.iter().map(move |(_, band)| pick(band));
             let band = BandPlot::new(banded.iter().map(|(x, _)| *x), ends(|b| b.0), ends(|b| b.1));
             plots.push(band.with_color(self.shade()).with_opacity(0.2).into());
