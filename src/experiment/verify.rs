@@ -132,6 +132,8 @@ pub struct WidthSummary {
     pub deviation_f: f64,
     /// (f_T − T·F)² over its predicted variance, mean: 1 if the constant is right.
     pub variance_ratio: f64,
+    /// (∂_t f_0 − F)² at some training points over its variance (W1), mean: 1 if the constant is right.
+    pub start_ratio: f64,
     /// Root mean square of ∇f_T − T·∇F relative to that of T·∇F.
     pub deviation_gradient: f64,
     /// Its square over the limit's constant divided by √m (P10): tends to 1.
@@ -165,6 +167,8 @@ pub struct StandardSummary {
     pub initial_output_ratio: f64,
     /// Mean of ‖∇f_0‖² over its exact expectation (1+γ²)/2: 1 at every width.
     pub initial_gradient_ratio: f64,
+    /// Mean of (∂_t f_0 − F)² at some training points over its variance (W1): 1 at every width.
+    pub start_ratio: f64,
     /// Mean |cos| between perturbation and ∇F.
     pub cosine_limit_gradient: f64,
     /// What ∇f_0 of constant size leaves of it: the mean of T‖∇F‖/√(T²‖∇F‖² + (1+γ²)/2).
@@ -293,6 +297,7 @@ impl WidthSummary {
             networks: cells.iter().filter(|cell| cell.width == width).count(),
             deviation_f: root(|c| c.deviation_f.powi(2)),
             variance_ratio: mean(|c| c.variance_ratio),
+            start_ratio: mean(|c| c.start_ratio),
             deviation_gradient: root(|c| c.deviation_gradient.powi(2)),
             gradient_ratio: mean(|c| c.deviation_gradient.powi(2)) * (width as f64).sqrt()
                 / limits.gradient_constant().0,
@@ -316,6 +321,7 @@ impl StandardSummary {
             width,
             initial_output_ratio: mean(|c| c.initial_output_ratio),
             initial_gradient_ratio: mean(|c| c.initial_gradient_ratio),
+            start_ratio: mean(|c| c.start_ratio),
             cosine_limit_gradient: mean(|c| c.cosine_limit_gradient),
             cosine_predicted: limits.cosine_predicted(),
         }

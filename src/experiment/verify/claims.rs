@@ -165,6 +165,10 @@ pub(super) fn decide(
         }
         claim
     }));
+    let starts = cells.iter().map(|cell| cell.start_ratio).chain(standard.iter().map(|cell| cell.start_ratio));
+    let starts = Squares { freedom: 1.0, values: starts.collect() };
+    let statement = "(∂f/∂t at t = 0 − F)² has the variance of W1 at every width, both initialisations: mean ratio";
+    claims.extend(mean_square_claim("start_variance", statement, &[starts], share));
     claims.push(fewer_mismatches(run, "agreement_alone", "alone", cells, share, |c| c.alone.mismatch));
     claims.push(fewer_mismatches(run, "agreement_on_image", "on the image", cells, share, |c| c.on_image.mismatch));
 
@@ -193,11 +197,15 @@ pub(super) fn decide(
                 values: standard.iter().filter(|cell| cell.width == width).map(figure).collect(),
             })
             .collect();
-        claims.extend(mean_square_interval(&groups, share).map(|(mean, interval)| {
-            Claim::new(id, statement, mean, interval, [Some(1.0), Some(1.0)], share, Rule::Meets)
-        }));
+        claims.extend(mean_square_claim(id, statement, &groups, share));
     }
     claims
+}
+
+/// That squares over their predicted expectations have the mean 1.
+fn mean_square_claim(id: &'static str, statement: &str, groups: &[Squares], share: f64) -> Option<Claim> {
+    let (mean, interval) = mean_square_interval(groups, share)?;
+    Some(Claim::new(id, statement, mean, interval, [Some(1.0), Some(1.0)], share, Rule::Meets))
 }
 
 /// One figure of all cells, grouped by width.
@@ -237,8 +245,8 @@ fn rate_claim(
     Some(claim)
 }
 
-/// Five rates, one variance, two agreements, two constants.
-const CLAIMS: usize = 10;
+/// Five rates, two variances, two agreements, two constants.
+const CLAIMS: usize = 11;
 
 /// Agreement of f and g approaches that of F and G: the share of points at which they differ is smaller at the largest
 /// width than at the smallest. Welch's interval for the difference of the two means.
@@ -260,6 +268,10 @@ fn fewer_mismatches(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Synthetic, synthetic};
+    use crate::experiment::verify::{FALSE_ALARM, Setting};
+    use crate::network::Readout;
+    use crate::problem::Slope;
 
     #[test]
     fn verdicts_follow_from_interval_and_range() {
@@ -269,5 +281,33 @@ mod tests {
         assert_eq!(verdict((-0.4, 0.1), [None, Some(0.0)], Rule::Inside), Verdict::Undecided);
         assert_eq!(verdict((-0.4, -0.1), [None, Some(0.0)], Rule::Inside), Verdict::Held);
         assert_eq!(verdict((0.1, 0.4), [None, Some(0.0)], Rule::Inside), Verdict::Rejected);
+    }
+
+    /// At the start the constant is decided, with either readout. Faults: a variance twice and half as large, as where pairs are counted as
+    /// single neurons or the reverse.
+    #[test]
+    fn the_variance_at_the_start_is_held_and_half_or_twice_of_it_rejected() {
+        for readout in [Readout::Gaussian, Readout::Rademacher] {
+            let run = Verification { widths: vec![64, 128, 256], networks: 50, slope: Slope::RELU, readout, seed: 1 };
+            let setting = Setting {
+                data: synthetic(Synthetic::Gauss, 20, 10, 10, 1).unwrap(),
+                time: 1.0,
+                time_perturbed: 1.0,
+                epsilon_alone: 0.1,
+                epsilon_on_image: 0.1,
+            };
+            let report = run.run(&setting, 1, &|| {}).unwrap();
+            let claim = report.claims.iter().find(|claim| claim.id == "start_variance").unwrap();
+            assert_eq!(claim.verdict, Verdict::Held, "{}", claim.detail);
+            assert_eq!(claim.error_probability, FALSE_ALARM / CLAIMS as f64);
+            let antisymmetric = report.cells.iter().map(|cell| cell.start_ratio);
+            let values: Vec<f64> =
+                antisymmetric.chain(report.standard_cells.iter().map(|cell| cell.start_ratio)).collect();
+            for fault in [0.5, 2.0] {
+                let values = values.iter().map(|value| fault * value).collect();
+                let wrong = mean_square_claim("x", "x", &[Squares { freedom: 1.0, values }], claim.error_probability);
+                assert_eq!(wrong.unwrap().verdict, Verdict::Rejected, "{readout:?} {fault}: {}", claim.detail);
+            }
+        }
     }
 }

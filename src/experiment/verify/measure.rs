@@ -10,13 +10,13 @@ use crate::experiment::learn::{accuracy, agreement, column_cosines, mean_absolut
 use crate::linalg::norm_squared;
 use crate::loss::StandardLoss;
 use crate::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, PreparedFlow, guarded_perturbations};
-use crate::problem::{Scenario, TrainingSet};
+use crate::problem::{Points, Scenario, TrainingSet};
 use crate::random::{Streams, random_signs};
 use crate::stats::median;
 use crate::theory::bound::gradient_fluctuation_limit;
 use crate::theory::{Pair, Predictor, kernel_variance, perturbations, perturbed_points};
 
-/// Test points at which the predicted variance is evaluated: each costs N² angle look-ups.
+/// Test points, and training points, at which the predicted variance is evaluated: each costs N² angle look-ups.
 const VARIANCE_POINTS: usize = 24;
 
 /// Draws for the limit of how gradients scatter, which is then known to about 2 %.
@@ -35,6 +35,10 @@ pub struct Limits {
     /// Some test points, and the variance of √m_independent·(f_T − T·F) there.
     variance_at: Vec<usize>,
     variance: Vec<f64>,
+    /// Some training points, F there, and the variance of √m_independent·(∂_t f_0 − F), by which it is at every width (W1).
+    start_at: Vec<usize>,
+    start: Vec<f64>,
+    start_variance: Vec<f64>,
     /// ‖∇f_T − T·∇F‖² over ‖T·∇F‖², times √m, in the limit (P10), means over the training points; and its standard error.
     gradient_constant: (f64, f64),
     /// Σ(z, z) at the test points: the variance of f_0.
@@ -66,11 +70,15 @@ impl Limits {
             let set = TrainingSet::new(points, targets.clone())?;
             Predictor::identity(&set, run.slope, setting.time_perturbed)?.values(test)
         };
-        let stride = test.count().div_ceil(VARIANCE_POINTS);
-        let variance_at: Vec<usize> = (0..test.count()).step_by(stride).collect();
-        let at = test.select(&variance_at);
         let law = readout_law(run.readout);
-        let variance = kernel_variance(train, run.slope, &at, law.fourth_moment())?;
+        let some = |points: &Points| -> Result<(Vec<usize>, Points, Vec<f64>)> {
+            let at: Vec<usize> = (0..points.count()).step_by(points.count().div_ceil(VARIANCE_POINTS)).collect();
+            let points = points.select(&at);
+            let variance = kernel_variance(train, run.slope, &points, law.fourth_moment())?;
+            Ok((at, points, variance))
+        };
+        let (variance_at, _, variance) = some(test)?;
+        let (start_at, start_points, start_variance) = some(train.points())?;
         let streams = Streams::new(run.seed, &format!("verify/{}/fluctuation", setting.data.name));
         let fluctuation =
             gradient_fluctuation_limit(train, run.slope, train.points(), law, FLUCTUATION_DRAWS, &streams)?;
@@ -82,6 +90,9 @@ impl Limits {
             gradients,
             variance_at,
             variance: variance.into_iter().map(|v| v * setting.time * setting.time).collect(),
+            start: f.values(&start_points)?.into_iter().map(|value| value / setting.time).collect(),
+            start_at,
+            start_variance,
             gradient_constant: (
                 setting.time * fluctuation.mean.total / mean_square,
                 setting.time * fluctuation.mean.total_error / mean_square,
@@ -103,6 +114,14 @@ impl Limits {
         let variance = mean(&mut self.variance.iter().copied(), self.variance.len());
         let signal = mean(&mut self.variance_at.iter().map(|&j| self.change_f[j].powi(2)), self.variance_at.len());
         2.0 * variance / signal
+    }
+
+    /// Mean over some training points of (∂_t f_0 − F)² over its variance, by the independent terms of a network.
+    fn start_ratio(&self, rates: &[f64], independent: f64) -> f64 {
+        let limits = self.start.iter().zip(&self.start_variance);
+        let ratios =
+            self.start_at.iter().zip(limits).map(|(&n, (limit, variance))| (rates[n] - limit).powi(2) / variance);
+        independent * ratios.sum::<f64>() / self.start.len() as f64
     }
 
     /// A of P10 for relative squares, A/√m, with its standard error.
@@ -164,6 +183,8 @@ pub struct Cell {
     pub deviation_f: f64,
     /// Mean over some test points of (f_T − T·F)² over its predicted variance.
     pub variance_ratio: f64,
+    /// Mean over some training points of (∂_t f_0 − F)² over its variance.
+    pub start_ratio: f64,
     /// Share of test points with sgn f ≠ sgn F.
     pub sign_errors_f: f64,
     /// Accuracy of f on the training points.
@@ -193,6 +214,8 @@ pub struct StandardCell {
     pub initial_output_ratio: f64,
     /// Mean over the training points of ‖∇f_0‖² over its expectation.
     pub initial_gradient_ratio: f64,
+    /// Mean over some training points of (∂_t f_0 − F)² over its variance.
+    pub start_ratio: f64,
     /// Mean |cos| between the perturbation and ∇F.
     pub cosine_limit_gradient: f64,
 }
@@ -252,6 +275,7 @@ pub(super) fn antisymmetric(
         network,
         deviation_f: root_mean_square(&deviation) / root_mean_square(&limits.change_f),
         variance_ratio: ratios.iter().sum::<f64>() / ratios.len() as f64,
+        start_ratio: limits.start_ratio(&f.initial_rate_train, independent),
         sign_errors_f: 1.0 - agreement(&f.test_values, &limits.change_f),
         accuracy_clean: accuracy(&f.train_values, data.train.labels()),
         deviation_gradient: (norm_squared(difference.as_slice()) / norm_squared(limits.gradients.as_slice())).sqrt(),
@@ -316,6 +340,7 @@ pub(super) fn standard(
         network,
         initial_output_ratio: ratio,
         initial_gradient_ratio: mean_norm / limits.initial_gradient_norm,
+        start_ratio: limits.start_ratio(&f.initial_rate_train, width as f64),
         cosine_limit_gradient: mean_absolute_cosine(gradients_of(&f)?, &limits.gradients),
     })
 }
