@@ -247,8 +247,9 @@ struct LearnResult {
     expected_deviation_f: Option<f64>,
     expected_deviation_g: Option<f64>,
     data: String,
-    width: usize,
-    epsilon: f64,
+    /// All that defines the run apart from the data, with what was not given.
+    #[serde(flatten)]
+    experiment: Experiment,
     run: RunRecord,
 }
 
@@ -279,7 +280,6 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
         print(&outcome, expected);
     }
     let run = RunRecord::new(arguments.random.seed, start.elapsed().as_secs_f64());
-    let (width, epsilon) = (arguments.width, arguments.epsilon);
     let (expected_deviation_f, expected_deviation_g) = (expected.map(|e| e.f), expected.map(|e| e.g));
     let data = data.name;
     arguments.common.write(&LearnResult {
@@ -287,8 +287,7 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
         expected_deviation_f,
         expected_deviation_g,
         data,
-        width,
-        epsilon,
+        experiment,
         run,
     })?;
     Ok(Verdict::Held)

@@ -8,7 +8,8 @@ use nalgebra::DMatrix;
 use perturbation_learning::data::{self, ArrayFiles};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::network::{
-    Descent, GradientFlow, Neurons, Weights, input_gradients, outputs, outputs_streamed,
+    Descent, GradientFlow, Initialisation, Neurons, Precision, Readout, Weights, input_gradients, outputs,
+    outputs_streamed,
 };
 use perturbation_learning::problem::{Points, Slope, TrainingSet};
 use perturbation_learning::random::Streams;
@@ -98,13 +99,32 @@ pub struct TrainArguments {
     pub common: Common,
 }
 
+/// What defines a run apart from the data and given weights, with what was not given.
+#[derive(Serialize)]
+struct Settings {
+    method: &'static str,
+    /// Null for given weights.
+    initialisation: Option<Initialisation>,
+    /// See `initialisation`.
+    readout: Option<Readout>,
+    slope: Slope,
+    loss: StandardLoss,
+    /// Descent only, as the rest.
+    learning_rate: Option<f64>,
+    steps: Option<usize>,
+    momentum: Option<f64>,
+    plateau: Option<bool>,
+    precision: Option<Precision>,
+}
+
 #[derive(Serialize)]
 struct TrainResult {
     width: usize,
     train_count: usize,
     test_count: usize,
     input_dim: usize,
-    method: &'static str,
+    #[serde(flatten)]
+    settings: Settings,
     /// Gradient-flow time (= sum of the learning rates, momentum included).
     time: f64,
     accuracy_train: f64,
@@ -250,6 +270,22 @@ impl TrainArguments {
         Ok(Neurons::draw(input_dim, width, self.init.into(), self.readout.into(), streams)?)
     }
 
+    fn settings(&self) -> Settings {
+        let (drawn, descent) = (self.hidden.is_none(), self.descent);
+        Settings {
+            method: if descent { "descent" } else { "flow" },
+            initialisation: drawn.then_some(self.init.into()),
+            readout: drawn.then_some(self.readout.into()),
+            slope: self.slope,
+            loss: self.loss.into(),
+            learning_rate: self.learning_rate,
+            steps: self.steps,
+            momentum: descent.then_some(self.momentum),
+            plateau: descent.then_some(self.plateau),
+            precision: descent.then_some(self.precision.into()),
+        }
+    }
+
     fn result(
         &self,
         train: &TrainingSet,
@@ -263,7 +299,7 @@ impl TrainArguments {
             train_count: train.count(),
             test_count: test.count(),
             input_dim: train.input_dim(),
-            method: if self.flow { "flow" } else { "descent" },
+            settings: self.settings(),
             time,
             accuracy_train: perturbation_learning::experiment::learn::accuracy(on_train, train.labels()),
             flip_share: None,

@@ -16,7 +16,8 @@ use crate::random::{Streams, random_signs};
 use crate::theory::{Predictor, limit_training_set_along, perturbed_points};
 
 /// How both networks are trained.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "method", rename_all = "kebab-case")]
 pub enum Training {
     /// Exact gradient flow of the identity loss for these times (f, then g).
     Flow {
@@ -52,7 +53,7 @@ pub struct Schedule {
 }
 
 /// Everything that defines a run, apart from the data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Experiment {
     /// m.
     pub width: usize,
