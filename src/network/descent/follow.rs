@@ -1,7 +1,7 @@
 //! The inner loop of a block of steps in which a neuron follows few samples only ([`confined`](super::decoupled)),
 //! compiled for several instruction sets and chosen at run time.
 
-use super::sweep::{Flip, ROWS, note_flips};
+use super::sweep::{Flip, ROWS, activation, note_flips};
 
 /// The samples that a neuron follows during a block, padded to whole tiles with samples that never move.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub(super) struct Margin<R> {
 macro_rules! kernel {
     ($type:ident, $module:ident) => {
         mod $module {
-            use super::{Flip, Followed, Knot, Margin, Pace, ROWS, note_flips};
+            use super::{Flip, Followed, Knot, Margin, Pace, ROWS, activation, note_flips};
 
             type R = $type;
 
@@ -77,7 +77,7 @@ macro_rules! kernel {
                     let (weights, u) = (&weights[tile], &mut u[tile]);
                     let mut changed = 0;
                     for r in 0..ROWS {
-                        output[r] += weights[r] * (if u[r] >= 0.0 { u[r] } else { pace.slope * u[r] });
+                        output[r] += weights[r] * activation(pace.slope, u[r]);
                         mp[r] = pace.momentum * mp[r] + mq[r];
                         mu[r] += pace.rate * mp[r];
                         ep[r] = pace.momentum * ep[r] + eq[r];

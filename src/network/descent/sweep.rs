@@ -3,6 +3,8 @@
 //! The state of `size` neurons stands tile after tile, in a tile neuron after neuron: [`ROWS`] values each of u, p and q.
 //! No multiplication is fused with an addition, so every instruction set gives the same bits (tested).
 
+use std::ops::Mul;
+
 /// Rows per tile: a tile's sides are one 64-bit mask.
 pub(super) const ROWS: usize = 64;
 
@@ -122,10 +124,17 @@ pub(super) fn note_flips<R: PartialOrd + Default>(
     *side = now;
 }
 
+/// φ(u): the larger of u and γu, as γ is below 1; one instruction, and inlined like [`note_flips`].
+#[inline(always)]
+pub(super) fn activation<R: Copy + PartialOrd + Mul<Output = R>>(slope: R, u: R) -> R {
+    let below = slope * u;
+    if u > below { u } else { below }
+}
+
 macro_rules! kernels {
     ($type:ident, $module:ident) => {
         mod $module {
-            use super::{CACHED_BYTES, Flip, ROWS, Sweep, column_len, note_flips};
+            use super::{CACHED_BYTES, Flip, ROWS, Sweep, activation, column_len, note_flips};
 
             type R = $type;
 
@@ -136,7 +145,40 @@ macro_rules! kernels {
 
             #[inline(always)]
             pub fn sweep(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
-                if task.by_neuron { by_neuron(task, state, sides, flips) } else { by_tile(task, state, sides, flips) }
+                match task.readout.len() {
+                    1 => alone(task, state, sides, flips),
+                    _ if task.by_neuron => by_neuron(task, state, sides, flips),
+                    _ => by_tile(task, state, sides, flips),
+                }
+            }
+
+            /// One neuron, of which the first-level cache keeps the state: nothing else is written, not even outputs.
+            #[inline(always)]
+            fn alone(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
+                let (change, a) = (&task.changes[0], task.readout[0]);
+                let gram = task.gram.as_chunks::<ROWS>().0;
+                let (column_step, tile_step) =
+                    if task.by_neuron { (column_len(task.count) / ROWS, 1) } else { (1, task.count) };
+                let mut total = [0.0; ROWS];
+                let tiles = state.as_chunks_mut::<ROWS>().0.as_chunks_mut::<3>().0.iter_mut().zip(sides);
+                for (tile, ((state, side), weights)) in tiles.zip(task.weights.as_chunks::<ROWS>().0).enumerate() {
+                    start_again(task, change.restart, tile, state);
+                    add(&change.columns, |column| &gram[column * column_step + tile * tile_step], state);
+                    let [u, p, q] = &mut *state;
+                    let mut changed = 0;
+                    for r in 0..ROWS {
+                        let velocity = task.momentum * p[r] + q[r];
+                        let moved = u[r] + task.rate * velocity;
+                        total[r] += weights[r] * activation(task.slope, u[r]);
+                        changed |= u[r].to_bits() ^ moved.to_bits();
+                        p[r] = velocity;
+                        u[r] = moved;
+                    }
+                    if changed.leading_zeros() == 0 {
+                        note_flips(&state[0], side, 0, ((task.first + tile * ROWS) as u32, task.count), flips);
+                    }
+                }
+                a * total.iter().sum::<R>()
             }
 
             /// The Gram matrix is read column after column as each lies in memory, and the sign changes of a neuron are found together.
@@ -245,7 +287,7 @@ macro_rules! kernels {
                 for r in 0..ROWS {
                     let velocity = task.momentum * p[r] + q[r];
                     let moved = u[r] + task.rate * velocity;
-                    outputs[r] += a * (if u[r] >= 0.0 { u[r] } else { task.slope * u[r] });
+                    outputs[r] += a * activation(task.slope, u[r]);
                     // u is never −0: it starts as a sum with +0, and sums of it with anything round to +0.
                     changed |= u[r].to_bits() ^ moved.to_bits();
                     p[r] = velocity;
@@ -292,7 +334,7 @@ dispatch!(f64, double);
 
 #[cfg(test)]
 mod tests {
-    use super::{CACHED_BYTES, Change, ROWS, Sweep, by_column, column_len};
+    use super::{CACHED_BYTES, Change, Flip, ROWS, Sweep, by_column, column_len};
 
     /// Kernels compiled for what this processor offers against plain loops compiled for what all of its family have.
     macro_rules! same_bits {
@@ -359,6 +401,39 @@ mod tests {
                 let output = super::$module::sweep_tiles(&neurons, &mut state, &mut now, &mut flips);
                 assert_eq!((output.to_bits(), bits(&state)), (expected.to_bits(), bits(&plain)));
                 assert!(now == plain_now && flips == plain_flips);
+                // Each for itself, with the matrix in tiles or in columns.
+                for neuron in 0..size {
+                    let own = |values: &[R]| -> Vec<R> {
+                        values.chunks_exact(3 * ROWS).skip(neuron).step_by(size).flatten().copied().collect()
+                    };
+                    let sides_of =
+                        |sides: &[u64]| sides.iter().skip(neuron).step_by(size).copied().collect::<Vec<u64>>();
+                    let plain_own: Vec<_> = plain_flips.iter().filter(|flip| flip.neuron == neuron as u32).collect();
+                    // Σ weight·a·φ(u) of 2112 rows, in another order.
+                    let terms = own(&initial).into_iter().enumerate().filter(|(row, _)| row % (3 * ROWS) < ROWS);
+                    let terms = terms.map(|(row, u)| {
+                        let weight = weights[row / (3 * ROWS) * ROWS + row % (3 * ROWS)];
+                        weight as f64 * readout[neuron] as f64 * if u >= 0.0 { u as f64 } else { (slope * u) as f64 }
+                    });
+                    let (sum, sizes) = terms.fold((0.0, 0.0), |(sum, sizes), term| (sum + term, sizes + term.abs()));
+                    for whole in [&each, &neurons] {
+                        let task =
+                            Sweep { changes: &changes[neuron..=neuron], readout: &readout[neuron..=neuron], ..*whole };
+                        let (mut state, mut now, mut flips) = (own(&initial), sides_of(&sides), Vec::new());
+                        let output = super::$module::sweep_tiles(&task, &mut state, &mut now, &mut flips);
+                        assert_eq!(bits(&state), bits(&own(&plain)));
+                        assert_eq!(now, sides_of(&plain_now));
+                        let same = |(a, b): (&Flip, &&Flip)| (a.sample, a.above) == (b.sample, b.above);
+                        assert!(flips.len() == plain_own.len() && flips.iter().zip(&plain_own).all(same));
+                        assert!(
+                            (output as f64 - sum).abs() <= 40.0 * R::EPSILON as f64 * sizes,
+                            "{output} {sum} {sizes}"
+                        );
+                        let (mut state, mut now, mut flips) = (own(&initial), sides_of(&sides), Vec::new());
+                        let plain = super::$module::sweep(&task, &mut state, &mut now, &mut flips);
+                        assert_eq!(output.to_bits(), plain.to_bits());
+                    }
+                }
             }
         };
     }
