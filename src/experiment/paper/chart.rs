@@ -240,7 +240,8 @@ fn offset_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::paper::tests::{record, setting};
+    use crate::experiment::paper::plan::Scale;
+    use crate::experiment::paper::tests::{record, request, setting};
 
     #[test]
     fn the_selection_is_made_within_each_seed() {
@@ -268,5 +269,21 @@ mod tests {
         assert_eq!(figure.panels.iter().map(|p| p.curves.len()).collect::<Vec<_>>(), [3, 4]);
         assert!(super::figure(FigureName::MnistA, &plan, &by_id(&records)).is_none());
         assert!(super::figure(FigureName::Width, &plan, &Records::new()).is_none());
+    }
+
+    #[test]
+    fn marks_stand_below_every_curve_and_inside_the_panel() {
+        let plan = Plan::new(&request(&[FigureName::ShiftedGaussA], Scale::Small)).unwrap();
+        let records: Vec<Record> = plan.runs.iter().map(|run| record(&run.1)).collect();
+        let figure = figure(FigureName::ShiftedGaussA, &plan, &by_id(&records)).unwrap();
+        for panel in &figure.panels {
+            let (marks, others): (Vec<_>, Vec<_>) = panel.curves.iter().partition(|curve| curve.role == Role::Mark);
+            let lowest = others.iter().flat_map(|curve| &curve.points).map(|p| p.y).fold(f64::INFINITY, f64::min);
+            let heights: Vec<f64> = marks.iter().flat_map(|curve| &curve.points).map(|p| p.y).collect();
+            // The made-up records have changes above the threshold, and accuracies down to 0.1.
+            assert!(!heights.is_empty() && lowest == 0.1, "{}", panel.title);
+            let (bottom, _) = panel.y_range.unwrap();
+            assert!(heights.iter().all(|y| bottom < *y && *y < lowest - 0.02), "{}: {heights:?}", panel.title);
+        }
     }
 }
