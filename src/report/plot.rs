@@ -55,14 +55,10 @@ pub struct Panel {
 }
 
 impl Panel {
-    fn span(&self, values: impl Fn(&CurvePoint) -> [f64; 3]) -> (f64, f64) {
-        let all = self.curves.iter().flat_map(|curve| &curve.points).flat_map(values);
-        all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
-    }
-
     /// The ends of the horizontal axis: a little beyond the points.
     fn x_range(&self) -> (f64, f64) {
-        let (low, high) = self.span(|p| [p.x; 3]);
+        let drawn_at = |curve: &Curve, p: &CurvePoint| [p.x, curve.bars.unwrap_or(1.0) * p.x];
+        let (low, high) = ends(self.curves.iter().flat_map(|c| c.points.iter().flat_map(move |p| drawn_at(c, p))));
         if self.log_x {
             return (low / 1.3, high * 1.3);
         }
@@ -79,7 +75,8 @@ impl Panel {
     fn layout(&self, plots: &[Plot], legend_lines: usize, scale: f64) -> Layout {
         let (low_x, high_x) = self.x_range();
         let (low_y, high_y) = self.y_range.unwrap_or_else(|| {
-            let (low, high) = self.span(|p| p.band.map_or([p.y; 3], |(a, b)| [a, b, p.y]));
+            let points = self.curves.iter().flat_map(|curve| &curve.points);
+            let (low, high) = ends(points.flat_map(|p| p.band.map_or([p.y; 3], |(a, b)| [a, b, p.y])));
             if self.log_y { (low / 1.3, high * 1.3) } else { (low, high) }
         });
         // Panels beside each other get legends of equal height, so that their axes are level.
@@ -125,6 +122,11 @@ impl Panel {
             layout
         }
     }
+}
+
+/// The smallest and the largest of some values.
+fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 /// Of a panel with so many lines of a legend below it.
@@ -361,6 +363,14 @@ mod tests {
         // Three equal legends are one.
         assert_eq!(three.all_entries().len(), 1);
         one.write(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn bars_that_are_moved_stay_within_the_axis() {
+        let mut panel = figure(&[(10.0, 0.5), (100.0, 0.1)]).panels.remove(0);
+        assert!(panel.x_range().1 < 200.0);
+        panel.curves[0] = panel.curves[0].clone().with_bars(2.0);
+        assert!(panel.x_range().0 < 10.0 && panel.x_range().1 > 200.0);
     }
 
     #[test]
