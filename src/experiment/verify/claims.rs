@@ -165,8 +165,7 @@ pub(super) fn decide(
         }
         claim
     }));
-    let starts = cells.iter().map(|cell| cell.start_ratio).chain(standard.iter().map(|cell| cell.start_ratio));
-    let starts = Squares { freedom: 1.0, values: starts.collect() };
+    let starts = Squares { freedom: 1.0, values: start_ratios(cells, standard) };
     let statement = "(∂f/∂t at t = 0 − F)² has the variance of W1 at every width, both initialisations: mean ratio";
     claims.extend(mean_square_claim("start_variance", statement, &[starts], share));
     claims.push(fewer_mismatches(run, "agreement_alone", "alone", cells, share, |c| c.alone.mismatch));
@@ -200,6 +199,11 @@ pub(super) fn decide(
         claims.extend(mean_square_claim(id, statement, &groups, share));
     }
     claims
+}
+
+/// (∂_t f_0 − F)² over its variance, of all networks: 1 in the mean at every width, so that one mean serves for all.
+fn start_ratios(cells: &[Cell], standard: &[StandardCell]) -> Vec<f64> {
+    cells.iter().map(|cell| cell.start_ratio).chain(standard.iter().map(|cell| cell.start_ratio)).collect()
 }
 
 /// That squares over their predicted expectations have the mean 1.
@@ -300,9 +304,7 @@ mod tests {
             let claim = report.claims.iter().find(|claim| claim.id == "start_variance").unwrap();
             assert_eq!(claim.verdict, Verdict::Held, "{}", claim.detail);
             assert_eq!(claim.error_probability, FALSE_ALARM / CLAIMS as f64);
-            let antisymmetric = report.cells.iter().map(|cell| cell.start_ratio);
-            let values: Vec<f64> =
-                antisymmetric.chain(report.standard_cells.iter().map(|cell| cell.start_ratio)).collect();
+            let values = start_ratios(&report.cells, &report.standard_cells);
             for fault in [0.5, 2.0] {
                 let values = values.iter().map(|value| fault * value).collect();
                 let wrong = mean_square_claim("x", "x", &[Squares { freedom: 1.0, values }], claim.error_probability);
