@@ -414,21 +414,33 @@ mod tests {
         assert!(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) < 1e-13);
     }
 
-    #[test]
-    fn the_square_root_agrees_with_the_dense_one() {
-        let (at, test) = (points(6, 0.1), points(5, 1.1));
-        let process = InitialProcess::new(Slope::RELU, &test, Some(&at)).unwrap();
-        let eigen = SymmetricEigen::new(dense(&process));
+    /// ‖found − C^½ξ‖/‖found‖ of [`InitialProcess::root_product`] against a dense square root.
+    fn root_error(process: &InitialProcess, white: &[f64]) -> f64 {
+        let eigen = SymmetricEigen::new(dense(process));
         assert!(eigen.eigenvalues.min() > -1e-13, "a covariance");
         let root = &eigen.eigenvectors
             * DMatrix::from_diagonal(&eigen.eigenvalues.map(|v| v.max(0.0).sqrt()))
             * eigen.eigenvectors.transpose();
-        let white: Vec<f64> = (0..process.len()).map(|i| (0.9 + 2.3 * i as f64).cos()).collect();
-        let exact = &root * DMatrix::from_column_slice(white.len(), 1, &white);
-        let found = process.root_product(&white).unwrap();
-        // The stopping rule's estimate looks a few steps back; ten times it covers what it cannot see.
-        assert!(distance(&found, exact.as_slice()) <= 10.0 * SAMPLE_TOLERANCE * length(&found));
+        let exact = &root * DMatrix::from_column_slice(white.len(), 1, white);
+        let found = process.root_product(white).unwrap();
+        distance(&found, exact.as_slice()) / length(&found)
+    }
+
+    #[test]
+    fn the_square_root_agrees_with_the_dense_one() {
+        // Of 23 numbers, where the method ends with nearly all steps that there are, and of 180, where it stops far before.
+        for (slope, gradients, values) in [(0.0, 6, 5), (0.0, 40, 60), (0.3, 40, 60)] {
+            let (at, test) = (points(gradients, 0.1), points(values, 1.1));
+            let process = InitialProcess::new(Slope::new(slope).unwrap(), &test, Some(&at)).unwrap();
+            let white: Vec<f64> = (0..process.len()).map(|i| (0.9 + 2.3 * (i * i) as f64).cos()).collect();
+            let error = root_error(&process, &white);
+            // What SAMPLE_TOLERANCE says of a sample: half a percent of its length. Here it is 0.4 %; with three times the tolerance 1 %.
+            assert!(error <= 5e-3, "{error} at γ = {slope} for {gradients} gradients and {values} values");
+        }
         // Vectors made anew are those kept, bit by bit.
+        let (at, test) = (points(6, 0.1), points(5, 1.1));
+        let process = InitialProcess::new(Slope::RELU, &test, Some(&at)).unwrap();
+        let white: Vec<f64> = (0..process.len()).map(|i| (0.9 + 2.3 * i as f64).cos()).collect();
         let coefficients: Vec<f64> = (0..8).map(|k| 1.0 / f64::from(k + 1)).collect();
         let mut lanczos = Lanczos::new(&process, &white, length(&white));
         let kept = (0..8)
