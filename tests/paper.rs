@@ -2,6 +2,8 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "paper/merits.rs"]
+mod merits;
 
 use common::say;
 use nalgebra::DMatrix;
@@ -438,25 +440,62 @@ fn the_twin_of_a_standard_run_starts_from_a_sample_of_its_seed() {
     assert!(twin(&Parameters { learning_rate: 100.0, ..short }) > 0.9, "a long time outweighs the start");
 }
 
+/// The base, and for each parameter but the pipeline's number and the digest of images a run that differs from it in that one alone.
+fn one_parameter_each(base: &Parameters) -> Vec<Parameters> {
+    let f = [
+        Parameters { data: DataName::Gauss, ..base.clone() },
+        Parameters { input_dim: 13, ..base.clone() },
+        Parameters { train_count: 61, ..base.clone() },
+        Parameters { loss: StandardLoss::Logistic, ..base.clone() },
+        Parameters { slope: 0.5, ..base.clone() },
+        Parameters { width: 32, ..base.clone() },
+        Parameters { initialisation: Initialisation::Antisymmetric, ..base.clone() },
+        Parameters { steps: 51, ..base.clone() },
+        Parameters { learning_rate: 0.11, ..base.clone() },
+        Parameters { precision: Precision::F64, ..base.clone() },
+        Parameters { seed: 5, ..base.clone() },
+    ];
+    let g = [
+        Parameters { scenario: Scenario::OnImage, ..base.clone() },
+        Parameters { epsilon: 0.0, ..base.clone() },
+        Parameters { steps_perturbed: 41, ..base.clone() },
+        Parameters { learning_rate_perturbed: 0.1, ..base.clone() },
+        Parameters { targets: Targets::Balanced, ..base.clone() },
+    ];
+    let keys = |run: &Parameters| serde_json::to_value(run).unwrap().as_object().unwrap().clone();
+    let mut varied: Vec<String> = ["data_digest", "pipeline"].map(Into::into).into();
+    for run in f.iter().chain(&g) {
+        let different = keys(run).into_iter().filter(|(key, value)| keys(base)[key] != *value);
+        varied.extend(different.map(|pair| pair.0));
+    }
+    varied.sort();
+    assert_eq!(varied, keys(base).into_iter().map(|pair| pair.0).collect::<Vec<_>>(), "every parameter, once");
+    [base.clone()].into_iter().chain(g).chain(f).collect()
+}
+
+/// Runs share data, limits and f only where nothing that these depend on differs.
 #[test]
 fn results_depend_on_neither_threads_nor_company() {
     let base = parameters();
-    let mut runs = Vec::new();
-    for seed in [0, 1, 2] {
-        for loss in [StandardLoss::Identity, StandardLoss::Logistic] {
-            for learning_rate_perturbed in [0.1, 1.0] {
-                runs.push(Parameters { seed, loss, learning_rate_perturbed, ..base.clone() });
-            }
-        }
-        runs.push(Parameters { seed, initialisation: Initialisation::Antisymmetric, ..base.clone() });
-        runs.push(Parameters { seed, targets: Targets::Balanced, epsilon: 0.0, ..base.clone() });
+    let mut runs = one_parameter_each(&base);
+    for learning_rate_perturbed in [0.1, 1.0] {
+        // A second data set with several f, and several g of each.
+        runs.push(Parameters { seed: 5, learning_rate_perturbed, ..base.clone() });
+        runs.push(Parameters { seed: 5, learning_rate_perturbed, loss: StandardLoss::Logistic, ..base.clone() });
     }
     let together = made(&runs, 3);
-    assert_eq!(together, made(&runs, 1));
-    for run in [0, 7, 13] {
-        let id = runs[run].id().unwrap();
-        let company = together.iter().find(|record| record.id == id).unwrap();
-        assert_eq!(&made(&runs[run..=run], 2)[0], company);
+    // In reverse, what is shared wrongly comes from another run: those with an f of their own stand before those that share one.
+    assert_eq!(together, made(&runs.iter().rev().cloned().collect::<Vec<_>>(), 1));
+    let by_id = |run: &Parameters| {
+        let id = run.id().unwrap();
+        together.iter().find(|record| record.id == id).unwrap()
+    };
+    for run in [&runs[0], &runs[10], &runs[18]] {
+        assert_eq!(&made(std::slice::from_ref(run), 2)[0], by_id(run));
+    }
+    // What is varied matters: no two runs have the same results.
+    for (index, run) in runs.iter().enumerate() {
+        assert!(runs[..index].iter().all(|other| by_id(other).merits != by_id(run).merits), "{run:?}");
     }
     let balanced = together.iter().filter(|r| r.parameters.targets == Targets::Balanced);
     assert!(balanced.map(|r| r.merits.as_ref().unwrap().target_sum).all(|sum| sum == 0.0));
