@@ -300,12 +300,15 @@ mod tests {
             let f = recipe.train_f(&setting.run.neurons("f/neurons").unwrap(), &data.train).unwrap().trained.weights;
             let moved = recipe.perturb(&f, data.train.points(), &targets).unwrap();
             let perturbed = perturbed_points(data.train.points(), &moved, scenario).unwrap();
+            let g = setting.run.neurons("g/neurons").unwrap();
+            let g = recipe.train_g(&g, data.train.points(), &moved, &targets).unwrap().trained.weights;
             let predictor = Predictor::identity(&data.train, recipe.slope, 1.0).unwrap();
             let limit_set =
                 crate::theory::limit_training_set(&predictor, data.train.points(), &targets, 0.4, scenario, None);
             let limit_g = Predictor::identity(&limit_set.unwrap(), recipe.slope, 1.0).unwrap();
             let expected = [
                 (&map.f, outputs(&f, recipe.slope, &raster).unwrap()),
+                (&map.g, outputs(&g, recipe.slope, &raster).unwrap()),
                 (&map.limit_f, predictor.values(&raster).unwrap()),
                 (&map.limit_g, limit_g.values(&raster).unwrap()),
                 (&map.authors_f, authors_f(&data.train, recipe.slope, &raster).unwrap()),
@@ -317,6 +320,44 @@ mod tests {
                 // Sums of 30 terms with angles from inner products: 10⁻¹³ would be usual.
                 assert!(error <= 1e-10 * scale, "{index}: {error:e} of {scale}");
             }
+            let share = |[a, b]: [usize; 2]| {
+                let pairs = expected[a].1.iter().zip(&expected[b].1);
+                pairs.filter(|(a, b)| **a * **b > 0.0).count() as f64 / 25.0
+            };
+            assert_eq!((map.agreement, map.limit_agreement), (share([0, 1]), share([2, 3])));
+            assert!(map.agreement != map.limit_agreement, "{scenario:?}: {}", map.agreement);
+        }
+    }
+
+    /// A sample is shown at its products with the normalised class means, the first of each class, +1 before −1.
+    #[test]
+    fn samples_are_the_first_of_each_class_at_their_products_with_the_means() {
+        let data = synthetic(Synthetic::ShiftedGauss, 3, 2 * SAMPLES + 7, 1, 5).unwrap();
+        let images = |_: DataName| (String::new(), 0, 0);
+        let setting = settings(Scale::Small, Precision::F64, &images).remove(0);
+        let run = Parameters { input_dim: 3, train_count: 2 * SAMPLES + 7, width: 2, steps: 1, ..setting.run.clone() };
+        let map = Setting { run, resolution: 2, ..setting }.make(&data).unwrap();
+        let of_class = |sign: f64| {
+            let all = data.train.points().iter().zip(data.train.labels());
+            all.filter(|(_, y)| **y == sign).map(|(x, _)| x).collect::<Vec<_>>()
+        };
+        let direction = |sign: f64| {
+            let sum = |i: usize| of_class(sign).iter().map(|x| x[i]).sum::<f64>();
+            let sum = [0, 1, 2].map(sum);
+            let norm = sum.iter().map(|s| s * s).sum::<f64>().sqrt();
+            sum.map(|s| s / norm)
+        };
+        let product = |x: &[f64], e: [f64; 3]| x[0] * e[0] + x[1] * e[1] + x[2] * e[2];
+        let mut expected = Vec::new();
+        for sign in [1.0, -1.0] {
+            let kept = of_class(sign).into_iter().take(SAMPLES);
+            expected.extend(kept.map(|x| (product(x, direction(1.0)), product(x, direction(-1.0)), sign)));
+        }
+        assert_eq!(map.samples.len(), expected.len());
+        for (found, expected) in map.samples.iter().zip(&expected) {
+            // Sums of 154 numbers of size 1, then products of three: 154ε ≈ 3·10⁻¹⁴ of a coordinate up to 4.
+            let error = (found.0 - expected.0).abs().max((found.1 - expected.1).abs());
+            assert!(error < 1e-12 && found.2 == expected.2, "{found:?} {expected:?}");
         }
     }
 
