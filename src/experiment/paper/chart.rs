@@ -240,6 +240,7 @@ fn offset_panel(plan: &PanelPlan, records: &Records<'_>) -> Panel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::paper::parameters::Parameters;
     use crate::experiment::paper::plan::Scale;
     use crate::experiment::paper::tests::{record, request, setting};
 
@@ -285,5 +286,206 @@ mod tests {
             let (bottom, _) = panel.y_range.unwrap();
             assert!(heights.iter().all(|y| bottom < *y && *y < lowest - 0.02), "{}: {heights:?}", panel.title);
         }
+    }
+
+    /// Runs that can be told apart by every figure of merit, and these by their values: (place of the key + 1)/32, and less than a
+    /// 32nd for the run. The targets have the sums 0, ±1 and ±2.
+    fn telling(plan: &Plan) -> Vec<Record> {
+        assert!(plan.runs.len() <= 1021, "{}", plan.runs.len());
+        let of_run = |number: usize, parameters: &Parameters| {
+            // Neither the first nor the last run of a cell is always its largest.
+            let own = ((389 * number) % 1021) as f64 / 32_768.0;
+            let mut merits = serde_json::to_value(record(parameters).merits.unwrap()).unwrap();
+            for (place, (key, value)) in merits.as_object_mut().unwrap().iter_mut().enumerate() {
+                *value = match key.as_str() {
+                    "zero_gradients" => continue,
+                    "target_sum" => (number % 5) as f64 - 2.0,
+                    _ => (place + 1) as f64 / 32.0 + own,
+                }
+                .into();
+            }
+            Record::new(parameters.clone(), Ok(serde_json::from_value(merits).unwrap())).unwrap()
+        };
+        plan.runs.iter().enumerate().map(|(number, run)| of_run(number, &run.1)).collect()
+    }
+
+    /// A figure of merit of a run, by name.
+    fn merit(records: &Records<'_>, id: &str, key: &str) -> f64 {
+        serde_json::to_value(&records[id].merits).unwrap()[key].as_f64().unwrap()
+    }
+
+    /// What a curve is to show of a figure of merit.
+    #[derive(Clone, Copy)]
+    enum Statistic {
+        /// Median and range over seeds of the largest over learning rates.
+        Largest,
+        /// The median alone.
+        Median,
+        /// The median over seeds of the mean over learning rates.
+        Mean,
+    }
+    use Statistic::{Largest, Mean, Median};
+
+    fn middle(mut values: Vec<f64>) -> f64 {
+        values.sort_by(f64::total_cmp);
+        let half = values.len() / 2;
+        if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
+    }
+
+    fn shown(cell: &Cell, records: &Records<'_>, key: &str, statistic: Statistic) -> CurvePoint {
+        let of_seed = |ids: &Vec<String>| {
+            let values: Vec<f64> = ids.iter().map(|id| merit(records, id, key)).collect();
+            match statistic {
+                Mean => values.iter().sum::<f64>() / values.len() as f64,
+                Largest | Median => values.iter().copied().fold(f64::MIN, f64::max),
+            }
+        };
+        let mut seeds: Vec<f64> = cell.runs.iter().map(of_seed).collect();
+        seeds.sort_by(f64::total_cmp);
+        let range = (seeds[0], seeds[seeds.len() - 1]);
+        let band = matches!(statistic, Largest).then_some(range);
+        CurvePoint { x: cell.x, y: middle(seeds), band }
+    }
+
+    /// Label, role, colour, series, figure of merit and statistic of a curve.
+    type Row<'a> = (&'a str, Role, Option<usize>, usize, &'a str, Statistic);
+
+    /// The panel has these curves, and marks perhaps; every point of each shows what the row says.
+    fn assert_curves(panel: &Panel, plan: &PanelPlan, records: &Records<'_>, rows: &[Row<'_>]) {
+        let curves: Vec<&Curve> = panel.curves.iter().filter(|curve| curve.role != Role::Mark).collect();
+        assert_eq!(curves.len(), rows.len(), "{}", panel.title);
+        for (curve, (label, role, colour, series, key, statistic)) in curves.iter().zip(rows) {
+            assert_eq!((curve.label.as_str(), curve.role, curve.colour), (*label, *role, *colour), "{}", panel.title);
+            let cells = plan.cells.iter().filter(|cell| cell.series == *series);
+            let expected: Vec<CurvePoint> = cells.map(|cell| shown(cell, records, key, *statistic)).collect();
+            // Sums of a few multiples of 2⁻¹⁵, and halves of them: exact.
+            assert_eq!(curve.points, expected, "{}: {label} ({key})", panel.title);
+        }
+    }
+
+    /// A figure with all its panels' plans.
+    fn drawn(name: FigureName) -> (Figure, Plan, Vec<Record>) {
+        let plan = Plan::new(&request(&[name], Scale::Small)).unwrap();
+        let records = telling(&plan);
+        let figure = figure(name, &plan, &by_id(&records)).unwrap();
+        assert_eq!(figure.panels.len(), plan.panels.len());
+        (figure, plan, records)
+    }
+
+    #[test]
+    fn curves_of_accuracy_show_what_their_labels_say() {
+        let (figure, plan, records) = drawn(FigureName::ShiftedGaussA);
+        let (measured, aside) = (Role::Measured, Role::Aside);
+        let best = "accuracy of f: largest over learning rates, median and range over seeds";
+        let fresh = "agreement of f and g on fresh points: the same";
+        let centred = "agreement of f with g less its mean over training points: largest, median";
+        let mean = "thin and dotted: mean over learning rates, median over seeds";
+        let theory = "theory: agreement at infinite width, same selection";
+        let rows: [Row<'_>; 8] = [
+            (best, measured, Some(0), 0, "accuracy_f", Largest),
+            ("accuracy of g on clean data: the same", measured, Some(1), 0, "accuracy_g", Largest),
+            (fresh, measured, Some(2), 0, "agreement", Largest),
+            (centred, measured, Some(3), 0, "agreement_centred", Median),
+            ("", aside, Some(0), 0, "accuracy_f", Mean),
+            ("", aside, Some(1), 0, "accuracy_g", Mean),
+            (mean, aside, Some(2), 0, "agreement", Mean),
+            (theory, Role::Theory, None, 0, "limit_agreement", Median),
+        ];
+        for (panel, plan) in figure.panels.iter().zip(&plan.panels) {
+            assert_curves(panel, plan, &by_id(&records), &rows);
+        }
+    }
+
+    #[test]
+    fn curves_of_the_cosine_show_what_their_labels_say() {
+        let (figure, plan, records) = drawn(FigureName::Cosine);
+        let best = "accuracy of f: largest over learning rates, median and range over seeds";
+        let own = "cosine of perturbation and weighted sum v: the same";
+        let mean = "cosine: mean over learning rates, median over seeds";
+        let theory = "theory: cosine of T∇F + ∇f₀ and v, same selection";
+        let rows: [Row<'_>; 4] = [
+            (best, Role::Measured, Some(0), 0, "accuracy_f", Largest),
+            (own, Role::Measured, Some(1), 0, "cosine", Largest),
+            (mean, Role::Aside, Some(1), 0, "cosine", Mean),
+            (theory, Role::Theory, None, 0, "limit_cosine", Median),
+        ];
+        for (panel, plan) in figure.panels.iter().zip(&plan.panels) {
+            assert_curves(panel, plan, &by_id(&records), &rows);
+        }
+    }
+
+    #[test]
+    fn curves_against_width_show_what_their_labels_say() {
+        let (figure, plan, records) = drawn(FigureName::Width);
+        let (measured, theory, bound) = (Role::Measured, Role::Theory, Role::Bound);
+        let agreement = |series, label| (label, measured, Some(series), series, "agreement", Largest);
+        let limit = |series, label| (label, theory, Some(series), series, "limit_agreement", Median);
+        let certified = |series, label| (label, bound, Some(series), series, "certified_share", Median);
+        let rows = [
+            agreement(0, "standard, 100 steps: median and range over seeds"),
+            limit(0, "theory: infinite width, standard, 100 steps"),
+            agreement(1, "antisymmetric, 100 steps: median and range over seeds"),
+            limit(1, "theory: infinite width, antisymmetric, 100 steps"),
+            agreement(2, "standard, 1000 steps: median and range over seeds"),
+            limit(2, "theory: infinite width, standard, 1000 steps"),
+        ];
+        assert_curves(&figure.panels[0], &plan.panels[0], &by_id(&records), &rows);
+        let rows = [
+            agreement(0, "10 steps at rate 0.01: agreement, median and range over seeds"),
+            certified(0, "10 steps at rate 0.01: certified share of points (A2, δ = 0.01)"),
+            agreement(1, "10 steps at rate 0.1: agreement, median and range over seeds"),
+            certified(1, "10 steps at rate 0.1: certified share of points (A2, δ = 0.01)"),
+        ];
+        assert_curves(&figure.panels[1], &plan.panels[1], &by_id(&records), &rows);
+    }
+
+    #[test]
+    fn curves_against_the_imbalance_show_what_their_labels_say() {
+        let (figure, plan, records) = drawn(FigureName::Offset);
+        let found = by_id(&records);
+        let ids: Vec<&str> = plan.runs.iter().map(|run| run.0.as_str()).collect();
+        let rows = [
+            ("f and g (median of seeds with equal sums)", Role::Measured, Some(2), "agreement"),
+            ("theory: infinite width, with the same targets", Role::Theory, None, "limit_agreement"),
+            ("f and g less its mean over training points", Role::Measured, Some(3), "agreement_centred"),
+        ];
+        assert_eq!(figure.panels[0].curves.len(), rows.len());
+        for (curve, (label, role, colour, key)) in figure.panels[0].curves.iter().zip(rows) {
+            assert_eq!((curve.label.as_str(), curve.role, curve.colour), (label, role, colour));
+            let at = |x: f64| {
+                let same = ids.iter().filter(|id| merit(&found, id, "target_sum").abs() == x);
+                let y = middle(same.map(|id| merit(&found, id, key)).collect());
+                CurvePoint { x, y, band: None }
+            };
+            assert_eq!(curve.points, [0.0, 1.0, 2.0].map(at), "{label}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_change_is_marked_where_it_is_large() {
+        let plan = Plan::new(&request(&[FigureName::ShiftedGaussA], Scale::Small)).unwrap();
+        let changed = &plan.panels[0].cells[1];
+        let marks = |change: &dyn Fn(&mut Merits)| {
+            let mut records: Vec<Record> = plan.runs.iter().map(|run| record(&run.1)).collect();
+            for record in &mut records {
+                let merits = record.merits.as_mut().unwrap();
+                (merits.flip_share_f, merits.flip_share_g) = (CHANGE_MARKED, CHANGE_MARKED);
+                (merits.kernel_change_f, merits.kernel_change_g) = (CHANGE_MARKED, CHANGE_MARKED);
+                if changed.runs.iter().flatten().any(|id| *id == record.id) {
+                    change(merits);
+                }
+            }
+            let figure = figure(FigureName::ShiftedGaussA, &plan, &by_id(&records)).unwrap();
+            let marks = figure.panels[0].curves.iter().filter(|curve| curve.role == Role::Mark);
+            marks.flat_map(|curve| &curve.points).map(|point| point.x).collect::<Vec<f64>>()
+        };
+        let changes: [&dyn Fn(&mut Merits); 4] =
+            [&|m| m.flip_share_f = 0.11, &|m| m.flip_share_g = 0.11, &|m| m.kernel_change_f = 0.11, &|m| {
+                m.kernel_change_g = 0.11
+            }];
+        for (kind, change) in changes.into_iter().enumerate() {
+            assert_eq!(marks(change), [changed.x], "kind {kind}");
+        }
+        assert!(marks(&|_| ()).is_empty(), "what is no more than the threshold is not marked");
     }
 }
