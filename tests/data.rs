@@ -7,8 +7,8 @@ use nalgebra::DMatrix;
 use perturbation_learning::data::embedded::verify_checksum;
 use perturbation_learning::data::idx::{parse_images, parse_labels};
 use perturbation_learning::data::{
-    ClassPair, Synthetic, classes_to_signs, fashion, labels_like, load_idx_directory, mnist, read_labels, read_points,
-    read_vector, synthetic, write_matrix, write_point_columns, write_vector,
+    ClassPair, DataSet, Synthetic, classes_to_signs, fashion, labels_like, load_idx_directory, mnist, read_labels,
+    read_points, read_vector, synthetic, write_matrix, write_point_columns, write_vector,
 };
 use perturbation_learning::problem::Points;
 use proptest::prelude::*;
@@ -37,6 +37,31 @@ fn embedded_sets_have_the_documented_sizes_classes_and_pixels() {
     }
     // A one is mostly black, a boot is not: the classes are not swapped with anything.
     assert!(digits.train.points().point(0).iter().filter(|v| **v > 0.3).count() < 100);
+}
+
+#[test]
+fn a_shortened_set_has_the_first_training_points_of_each_class_and_every_test_point() {
+    let set = fashion().unwrap();
+    let first_of = |sign: f64, count: usize| {
+        let all = (0..set.train.count()).filter(|n| set.train.labels()[*n] == sign);
+        all.take(count).collect::<Vec<usize>>()
+    };
+    for (per_class, kept) in [(0, 1), (1, 1), (7, 7), (499, 499), (500, 500), (501, 500)] {
+        let short = set.shortened(per_class);
+        let mut expected = [first_of(1.0, kept), first_of(-1.0, kept)].concat();
+        expected.sort_unstable();
+        let labels: Vec<f64> = expected.iter().map(|n| set.train.labels()[*n]).collect();
+        assert_eq!(short.train.points(), &set.train.points().select(&expected), "{per_class}");
+        assert_eq!(short.train.labels(), labels, "{per_class}");
+        assert_eq!((&short.test, &short.test_labels, &short.name), (&set.test, &set.test_labels, &set.name));
+    }
+    // Classes of different sizes: each is cut by itself.
+    let odd = synthetic(Synthetic::Gauss, 2, 9, 1, 3).unwrap();
+    let positive = |set: &DataSet| set.train.labels().iter().filter(|y| **y > 0.0).count();
+    let (ones, others) = (positive(&odd), 9 - positive(&odd));
+    assert_ne!(ones, others);
+    let short = odd.shortened(ones.min(others) + 1);
+    assert_eq!((short.train.count(), positive(&short)), (2 * ones.min(others) + 1, ones.min(ones.min(others) + 1)));
 }
 
 #[test]

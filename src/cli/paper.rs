@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use perturbation_learning::data::embedded::{FASHION_MEAN, MNIST_MEAN};
 use perturbation_learning::data::{
     self, ClassPair, DataSet, check_writable_directory, fashion, idx_files, load_idx_directory, mnist,
 };
@@ -305,8 +306,8 @@ impl PaperArguments {
         }
         let load = |name| {
             let data = match (&self.data_dir, name) {
-                (Some(directory), DataName::Mnist) => from_directory(&subdirectory(directory, name), 1, 2, 0.1307)?,
-                (Some(directory), _) => from_directory(&subdirectory(directory, name), 0, 9, 0.2860)?,
+                (Some(directory), DataName::Mnist) => from_directory(&subdirectory(directory, name), 1, 2, MNIST_MEAN)?,
+                (Some(directory), _) => from_directory(&subdirectory(directory, name), 0, 9, FASHION_MEAN)?,
                 (None, DataName::Mnist) => mnist()?,
                 (None, _) => fashion()?,
             };

@@ -43,7 +43,8 @@ pub struct DataSet {
 }
 
 impl DataSet {
-    /// The same set with at most `per_class` training points of each class, the first ones in order.
+    /// The same set with the first `per_class` training points of each class, in order, or all where there are fewer; the first one
+    /// also for `per_class` = 0, because a training set has both classes.
     #[must_use]
     pub fn shortened(&self, per_class: usize) -> Self {
         let mut left = [per_class.max(1); 2];

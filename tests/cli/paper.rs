@@ -1,5 +1,8 @@
 //! `paper` and `merge`: storing, resuming after `kill -9`, sharding.
 
+use perturbation_learning::data::{ClassPair, load_idx_directory};
+use perturbation_learning::experiment::paper::parameters::data_digest;
+
 use crate::place::{Place, idx_images, idx_labels, text};
 
 /// A sweep of a second: 2 seeds of the panel of g's steps, 20 runs.
@@ -73,28 +76,59 @@ fn a_killed_sweep_loses_at_most_the_runs_in_flight() {
     assert_eq!(sorted(&place, "killed/runs.jsonl"), sorted(&place, "whole/runs.jsonl"));
 }
 
-#[test]
-fn full_image_sets_are_read_from_a_directory() {
-    let place = Place::empty();
-    std::fs::create_dir_all(place.path("sets/mnist")).unwrap();
-    // Eight training and four test images of 2 × 2 pixels; digit 7 belongs to neither class.
-    let pixels: Vec<u8> = (0..32).map(|i| (37 * i % 251) as u8).collect();
-    let write = |name: &str, bytes: Vec<u8>| std::fs::write(place.path(&format!("sets/mnist/{name}")), bytes).unwrap();
-    write("train-images-idx3-ubyte", idx_images(8, 2, &pixels));
-    write("train-labels-idx1-ubyte", idx_labels(&[1, 2, 7, 1, 2, 1, 1, 2]));
-    write("t10k-images-idx3-ubyte", idx_images(4, 2, &pixels[16..]));
-    write("t10k-labels-idx1-ubyte", idx_labels(&[2, 1, 1, 2]));
-    let words = "paper mnist-a --panel default --seeds 1 --scale full --only-grid --data-dir sets --out o";
-    assert!(place.succeed(words).contains("4 runs, 0 of them finished"));
-    let table = text(&place.bytes("o/runs.csv"));
+/// Writes the training and test files of an image set of 2 × 2 pixels.
+fn write_set(place: &Place, directory: &str, labels: &[u8], test_labels: &[u8]) {
+    std::fs::create_dir_all(place.path(directory)).unwrap();
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(place.path(&format!("{directory}/{name}")), bytes).unwrap();
+    for (split, labels, shift) in [("train", labels, 0), ("t10k", test_labels, 16)] {
+        let pixels: Vec<u8> = (shift..shift + 4 * labels.len()).map(|i| (37 * i % 251) as u8).collect();
+        write(&format!("{split}-images-idx3-ubyte"), idx_images(labels.len() as u32, 2, &pixels));
+        write(&format!("{split}-labels-idx1-ubyte"), idx_labels(labels));
+    }
+}
+
+/// The rows of a table of runs: (input_dim, train_count, data, data_digest).
+fn sets_of_runs(place: &Place, name: &str) -> Vec<[String; 4]> {
+    let table = text(&place.bytes(name));
     let mut lines = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let names = lines.next().unwrap();
     let column = |name: &str| names.iter().position(|n| *n == name).unwrap();
-    let rows: Vec<Vec<&str>> = lines.collect();
-    assert_eq!(rows.len(), 4);
-    for row in rows {
-        assert_eq!((row[column("input_dim")], row[column("train_count")], row[column("data")]), ("4", "7", "mnist"));
-        assert_eq!(row[column("data_digest")].len(), 16);
+    let columns = ["input_dim", "train_count", "data", "data_digest"].map(column);
+    lines.map(|row| columns.map(|at| row[at].to_string())).collect()
+}
+
+/// The classes of the paper, less the mean pixel of each complete set: 0.1307 for MNIST, 0.2860 for Fashion-MNIST.
+#[test]
+fn full_image_sets_are_read_from_a_directory() {
+    let place = Place::empty();
+    // The third label of each belongs to neither class.
+    write_set(&place, "sets/mnist", &[1, 2, 7, 1, 2, 1, 1, 2], &[2, 1, 1, 2]);
+    write_set(&place, "sets/fashion", &[9, 0, 1, 9, 9, 0, 0], &[0, 9, 9]);
+    let sets = [("mnist", (1, 2), 0.1307, "7"), ("fashion", (0, 9), 0.2860, "6")];
+    for (name, (positive, negative), mean, count) in sets {
+        let words = "--panel default --seeds 1 --scale full --only-grid --data-dir sets";
+        assert!(place.succeed(&format!("paper {name}-a {words} --out {name}")).contains("4 runs, 0 of them finished"));
+        let classes = ClassPair { positive, negative };
+        let set = load_idx_directory(&place.path(&format!("sets/{name}")), classes, Some(mean)).unwrap();
+        let row = ["4".into(), count.into(), name.to_string(), data_digest(&set)];
+        assert_eq!(sets_of_runs(&place, &format!("{name}/runs.csv")), vec![row; 4]);
+    }
+}
+
+#[test]
+fn the_small_scale_has_the_first_200_training_images_of_each_class() {
+    let place = Place::empty();
+    let labels: Vec<u8> = (0..470).map(|n| if n % 3 == 0 { 1 } else { 2 }).chain([1; 60]).collect();
+    write_set(&place, "sets/mnist", &labels, &[2, 1, 1, 2]);
+    let classes = ClassPair { positive: 1, negative: 2 };
+    let set = load_idx_directory(&place.path("sets/mnist"), classes, Some(0.1307)).unwrap();
+    for (scale, expected) in [("small", &set.shortened(200)), ("full", &set)] {
+        let words = format!("paper mnist-b --panel default --seeds 1 --scale {scale} --only-grid --without-theory");
+        place.succeed(&format!("{words} --data-dir sets --out {scale}"));
+        let count = if scale == "small" { "400" } else { "530" };
+        let row = ["4".into(), count.into(), "mnist".to_string(), data_digest(expected)];
+        let found = sets_of_runs(&place, &format!("{scale}/runs.csv"));
+        assert!(!found.is_empty() && found.iter().all(|run| *run == row), "{found:?} {row:?}");
     }
 }
 
