@@ -83,8 +83,8 @@ fn mean_matrix(all: &[DMatrix<f64>]) -> DMatrix<f64> {
     all.iter().fold(DMatrix::zeros(all[0].nrows(), all[0].ncols()), |sum, d| sum + d) / all.len() as f64
 }
 
-//= test P3@325b8278
-//= power P3@325b8278
+//= test P3@030f5369
+//= power P3@030f5369
 /// P3: along the boundary term, so that a limit without it is refuted by the same data.
 #[test]
 fn the_mean_gradient_is_that_of_the_limit_with_its_boundary_term() {
@@ -128,8 +128,8 @@ fn the_mean_gradient_is_that_of_the_limit_with_its_boundary_term() {
     }
 }
 
-//= test P3@325b8278
-//= power P3@325b8278
+//= test P3@030f5369
+//= power P3@030f5369
 /// P3 at a point that is repeated, with φ'(0) = 1 for its sliding neurons. Fault: K_nn/N for the force |S_n| of all copies. With
 /// the flow's own derivative the bound without that term holds.
 #[test]

@@ -80,9 +80,9 @@ fn judge(name: &str, values: &[f64], bound: f64, faulty_values: &[f64], faulty_b
     assert!(faulty >= limit, "{name}: the mistake passes, {faulty} of {networks} (seed {SEED})");
 }
 
-//= test P7@1fbf2d7a
+//= test P7@d02f7073
 //= test P8@51f5c06c
-//= power P7@1fbf2d7a
+//= power P7@d02f7073
 //= power P8@51f5c06c
 #[test]
 fn gradients_stay_within_their_bounds_and_a_forgotten_root_is_rejected() {
@@ -128,8 +128,8 @@ fn gradients_stay_within_their_bounds_and_a_forgotten_root_is_rejected() {
     }
 }
 
-//= test P7@1fbf2d7a
-//= power P7@1fbf2d7a
+//= test P7@d02f7073
+//= power P7@d02f7073
 #[test]
 fn the_limit_of_the_gradient_without_its_boundary_term_is_rejected() {
     let (dim, width, networks, time) = (2, 1_000_000, 20, 0.5);
@@ -153,8 +153,8 @@ fn the_limit_of_the_gradient_without_its_boundary_term_is_rejected() {
     judge("P7, boundary term", &values, bounds[(n, n)], &without, bounds[(n, n)]);
 }
 
-//= test P7@1fbf2d7a
-//= power P7@1fbf2d7a
+//= test P7@d02f7073
+//= power P7@d02f7073
 /// P7 at a point that is repeated, with φ'(0) = 1 for its sliding neurons. Mistake: K_nn/N for the force |S_n| of all copies.
 #[test]
 fn the_convention_at_sliding_neurons_costs_the_force_of_all_copies_and_that_of_one_is_rejected() {

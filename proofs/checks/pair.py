@@ -19,10 +19,10 @@ class Direction:
         X,y,N,d,C=D['X'],D['y'],D['N'],D['d'],D['C']; p,s=D['p'],D['s']; o.D,o.dn,o.nb,o.T,o.m,o.g,o.g1,o.nc,o.h=D,dn,nb,T,m,g,1-g,m//2,T/np.sqrt(m); o.nd=np.linalg.norm(dn,axis=1)
         up,lo,o.lam=ranges(C,g); o.vu,o.vd=np.maximum(up,0),np.maximum(-lo,0); o.vb=np.maximum(o.vu,o.vd); o.pl=p*o.lam; o.pv=p*o.vb
         sx=np.sin(D['tx']); o.ok=sx>0; o.sx=np.where(o.ok,sx,1); o.Ph=g+o.g1**2*(np.pi-D['tx'])/(2*np.pi)
-        reach=o.h*(o.vb[:,None]+s[:,None]*abs(np.cos(D['tx']))/s[None]*o.vb[None]); Dh=o.g1*(abs(C)*np.where(o.ok,erf(reach/(np.sqrt(2)*s[:,None]*o.sx)),0.)).sum(0)
+        reach=o.h*(o.vb[:,None]+s[:,None]*abs(np.cos(D['tx']))/s[None]*o.vb[None]); xi=reach/(s[:,None]*o.sx); Dh=o.g1*(abs(C)*np.where(o.ok,(erf(xi/np.sqrt(2))+1-np.exp(-xi*xi/2))/2,0.)).sum(0)
         o.P=np.minimum(o.h/3*np.sqrt(np.outer(o.pl,o.pl)),np.where(o.ok,o.h**2/4*np.outer(o.pl,o.pl)/o.sx,np.inf))
         Pi=np.minimum(2*o.h*np.sqrt(np.outer(o.pv,o.pv)),np.where(o.ok,4*o.h**2*np.outer(o.pv,o.pv)/o.sx,np.inf)); np.fill_diagonal(Pi,2*o.h*o.pv); o.Pi=Pi
-        o.bracket=o.g1*p*GAUSS/np.sqrt(d)*(4*Dh+o.h**2*o.vb**3/(6*s*s)+(0 if flow else o.g1/2*np.diag(D['K'])/N)); o.along=o.g1*o.h*p*(o.vu**2+o.vd**2)/(2*d*s*s)
+        o.bracket=o.g1*p*GAUSS/np.sqrt(d)*(1.5*Dh+o.h**2*o.vb**3/(6*s*s)+(0 if flow else o.g1/2*np.diag(D['K'])/N)); o.along=o.g1*o.h*p*(o.vu**2+o.vd**2)/(2*d*s*s)
     def functional(o,E):
         """columns of E: directions -> sum |C^| p lambda, span, largest velocity, v_e"""
         Ce=o.D['y'][:,None]*(o.D['X']@E)/o.D['N']; u,l,k=ranges(Ce,o.g); be=np.maximum(abs(u),abs(l)); a=abs(Ce)

@@ -81,12 +81,12 @@ Theory {
     /// Σ of unit vectors.
     ScaleDroppedFromStart,
     //= power P1@e5c64ecb
-    //= power P3@325b8278
+    //= power P3@030f5369
     //= power D8@77dec425
     /// v for v + b.
     BoundaryDropped,
     //= power P1@e5c64ecb
-    //= power P3@325b8278
+    //= power P3@030f5369
     //= power D8@77dec425
     /// v − b for v + b.
     BoundaryReversed,

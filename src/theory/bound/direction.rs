@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::error::log_share;
 use super::geometry::velocity_range;
 use super::gradient::GradientGeometry;
+use super::gradient_moments::{crossing_constant, crossing_share};
 use super::tail::bernstein;
 use super::{NetworkLaw, ReadoutLaw};
 use crate::error::{Error, Result};
@@ -85,7 +86,7 @@ impl<'a> TrainedGradient<'a> {
         (self.geometry.input_dim as f64).sqrt()
     }
 
-    /// √(2/π)(1−γ) p_n [4 D̂_n + h² v̄³/(6s²) + ½(1−γ) |S_n|]/√d, S_n of all copies of x_n together.
+    /// √(2/π)(1−γ) p_n [3/2 D̂_n + h² v̄³/(6s²) + ½(1−γ) |S_n|]/√d, S_n of all copies of x_n together; D̂_n alone where it is 0.
     fn across(&self, n: usize, sliding: SlidingDerivative) -> f64 {
         let (sites, step) = (&self.geometry.sites, self.step());
         let x = &sites[n];
@@ -96,9 +97,7 @@ impl<'a> TrainedGradient<'a> {
         let crossed: f64 = others
             .map(|(_, ((other, size), angle))| {
                 let slab = self.reach * (other.fastest() + other.std * angle.cos().abs() / x.std * x.fastest());
-                let share = slab / (std::f64::consts::SQRT_2 * other.std * angle.sin());
-                // 0/0 where nothing moves and points nearly coincide.
-                if slab > 0.0 { size * statrs::function::erf::erf(share) } else { 0.0 }
+                size * crossing_share(slab, other.std * angle.sin(), ReadoutLaw::Rademacher)
             })
             .sum();
         let own = match sliding {
@@ -106,7 +105,8 @@ impl<'a> TrainedGradient<'a> {
             SlidingDerivative::One => 0.5 * step * self.geometry.own[n],
         };
         let curved = self.reach.powi(2) * x.fastest().powi(3) / (6.0 * x.std * x.std);
-        mean_normal() * step * x.density * (4.0 * step * crossed + curved + own) / self.root_dim()
+        mean_normal() * step * x.density * (crossing_constant(self.geometry.own[n]) * step * crossed + curved + own)
+            / self.root_dim()
     }
 
     /// (1−γ) h p (v↑² + v↓²)/(2 d s²).
@@ -227,7 +227,7 @@ pub(super) fn product(left: &DMatrix<f64>, right: &DMatrix<f64>) -> DMatrix<f64>
     result
 }
 
-//= P7@1fbf2d7a
+//= P7@d02f7073
 /// Deviation of averaged gradients in fixed directions, P7: "Rademacher, `Antisymmetric`; for weights c_n ≥ 0, with
 /// probability ≥ 1−4e^{−t}, |(1/N) Σ_n c_n ⟨e, D_n − d_n⟩| ≤ (1/N) Σ c_n μ_n(e) + tail", t = ln(4/δ), d_n = v + b (P1).
 ///
@@ -249,7 +249,7 @@ pub fn gradient_functional_bound(
     Ok(trained.averaged(directions, weights, t))
 }
 
-//= P7@1fbf2d7a
+//= P7@d02f7073
 /// Deviation of single gradients in fixed directions, P7 with one point in its sums over n: |⟨e, D_n − d_n⟩| for each
 /// training point n (row) and direction e (column), N × k.
 ///
@@ -365,14 +365,14 @@ mod tests {
         (
             0.0,
             SlidingDerivative::OfFlow,
-            [1.0128556656686e+00, 1.1395416993097e+00, 1.2256511783586e+00, 1.2395656220872e+00, 1.1927978113518e+00],
-            [1.4800380260109e+00, 1.6288106894023e+00, 1.5288732439766e+00, 1.5149525113270e+00, 1.5204680112719e+00],
+            [9.9076251748047e-01, 1.1145544889089e+00, 1.1984065230673e+00, 1.2115535612875e+00, 1.1654565775539e+00],
+            [1.4656232302476e+00, 1.6037899544988e+00, 1.4989402751025e+00, 1.4957983189118e+00, 1.5107729732629e+00],
         ),
         (
             0.3,
             SlidingDerivative::One,
-            [7.2965358185907e-01, 8.1931428615433e-01, 8.7281513578729e-01, 8.6852538532593e-01, 8.2005265444989e-01],
-            [1.0186324419920e+00, 1.1494533259277e+00, 1.0311364957529e+00, 1.0255639441166e+00, 1.0789933854461e+00],
+            [7.2077900035231e-01, 8.0927679245460e-01, 8.6187041719503e-01, 8.5727200940236e-01, 8.0906843439198e-01],
+            [1.0129910362042e+00, 1.1385115795182e+00, 1.0197124506710e+00, 1.0181271933913e+00, 1.0748883387224e+00],
         ),
     ];
 }

@@ -8,13 +8,13 @@ use statrs::function::erf::erf;
 
 use super::drift::{per_test_point, quadratic_forms};
 use super::geometry::{Geometry, Site, signed_gram, velocity_range};
-use super::{NetworkLaw, SlidingDerivative};
+use super::{NetworkLaw, ReadoutLaw, SlidingDerivative};
 use crate::error::{Error, Result};
 use crate::linalg::{dot, norm_squared};
 use crate::problem::{Points, Slope, finite_nonnegative, finite_positive};
 use crate::theory::{Kernel, Predictor, cross_gram};
 
-//= P3@325b8278
+//= P3@030f5369
 /// Mean of the trained gradient, P3: a bound on |⟨e, E D_T(x) − (v + b)(x)⟩| per test point, of order m^{−1/2}.
 ///
 /// Inputs: prepared data, the network's law (only width and readout enter), flow time T, `direction` e of length d;
@@ -75,12 +75,12 @@ pub(super) fn mean_terms(
     let ([mu3, mu4, ..], m) = (law.readout().moments(), law.width() as f64);
     let (step, d) = (1.0 - geometry.slope.value(), geometry.points.input_dim() as f64);
     let scale = mu3 * time * step / m.sqrt();
-    let spreads = spreads(geometry, mu3 * time / m.sqrt());
+    let spreads = spreads(geometry, law, time);
     let sites = geometry.test.iter().zip(&geometry.twin).zip(spreads);
     sites
         .map(|((z, twin), spread)| {
             let (p, square) = (z.density, z.std * z.std);
-            let constant = if twin.is_some() { 1.5 } else { 1.0 };
+            let constant = crossing_constant(twin.map_or(0.0, |n| geometry.own[n]));
             let cubic = mu4 * time * time * step * p * z.fastest().powi(3) / (6.0 * m * square);
             let convention = match (sliding, twin) {
                 (SlidingDerivative::One, Some(n)) => 0.5 * step * step * p * geometry.own[*n],
@@ -92,17 +92,32 @@ pub(super) fn mean_terms(
         .collect()
 }
 
-/// D̂ of P3 per test point, for `reach` = μ₃T/√m: (1−γ) Σ_{l: x_l ≠ x} |C_l| erf(reach·(v̄_l + s_l|ρ|v̄/s)/(√2 s_l sin θ)).
-fn spreads(geometry: &Geometry, reach: f64) -> Vec<f64> {
-    let step = 1.0 - geometry.slope.value();
+/// What multiplies D̂ in P3 and P7, for the force |S_n| of a point on itself: neurons slide only where it has one.
+pub(super) fn crossing_constant(own: f64) -> f64 {
+    if own > 0.0 { 1.5 } else { 1.0 }
+}
+
+/// ½[erf(μ₃ξ/√2) + 1 − e^{−μ₄ξ²/2}], ξ = `slab`/`std`: what a sample whose pre-activation moves by up to `slab` across its
+/// boundary takes away (P3), its standard deviation given the point's being `std`.
+pub(super) fn crossing_share(slab: f64, std: f64, readout: ReadoutLaw) -> f64 {
+    // 0/0 where nothing moves and points nearly coincide; an angle of 0 counts in full.
+    if slab <= 0.0 {
+        return 0.0;
+    }
+    let ([mu3, mu4, ..], ratio) = (readout.moments(), slab / std);
+    0.5 * (erf(mu3 * ratio * std::f64::consts::FRAC_1_SQRT_2) - (-0.5 * mu4 * ratio * ratio).exp_m1())
+}
+
+/// D̂ of P3 per test point.
+fn spreads(geometry: &Geometry, law: NetworkLaw, time: f64) -> Vec<f64> {
+    let (step, reach) = (1.0 - geometry.slope.value(), time / (law.width() as f64).sqrt());
     per_test_point(geometry, |index, z, sizes, angles| {
         let others = geometry.train.iter().zip(sizes).zip(angles).enumerate();
         let sum: f64 = others
             .filter(|(l, _)| Some(*l) != geometry.twin[index])
             .map(|(_, ((x, c), angle))| {
-                let h = reach * (x.fastest() + x.std * angle.cos().abs() / z.std * z.fastest());
-                // A point so near that its angle is 0 counts in full; 0/0 where nothing moves.
-                if h > 0.0 { c * erf(h / (std::f64::consts::SQRT_2 * x.std * angle.sin())) } else { 0.0 }
+                let slab = reach * (x.fastest() + x.std * angle.cos().abs() / z.std * z.fastest());
+                c * crossing_share(slab, x.std * angle.sin(), law.readout())
             })
             .sum();
         step * sum
