@@ -250,8 +250,8 @@ fn the_limit_of_g_stays_near_its_centre_and_a_centre_without_offset_is_rejected(
     }
 }
 
-//= test G11@9b4b6d73
-//= power G11@9b4b6d73
+//= test G11@287b6297
+//= power G11@287b6297
 #[test]
 fn one_error_bound_holds_for_inputs_near_the_limit_and_a_forgotten_root_is_rejected() {
     let (dim, width, networks, time) = (20, 2_000, 100, 0.3);

@@ -78,7 +78,7 @@ def eg_uniform(E,g,Tp,m,t,eta,tau,tail):
     N,d=E['N'],E['d']; nc=m//2; Cz=E['Cz']; aC=abs(Cz); sm=np.sqrt(m); g1=1-g; e=eta/np.sqrt(d); nr=np.linalg.norm(E['X'],axis=1)
     up,lo,_=ranges(E['C'],g); io=eta.mean()*nr+eta*(nr.mean()+eta.mean()); lam=np.maximum(up+io,0)+np.maximum(io-lo,0); pl=lam/np.sqrt(2*np.pi)/np.maximum(1,E['s']-e)
     al=np.minimum(2*np.arctan(e/2),np.where(e<E['s'],np.arcsin(np.minimum(e/E['s'],1)),np.inf)); G=limit(Cz,E['tz'],g)
-    zeta=(1+g)/2*(tau+g1/np.pi*al@aC); nu=np.sqrt((1+g*g)/2)*(tau+g1*np.sqrt(al/np.pi)@aC)
+    zeta=(1+g)/2*(tau+g1/np.pi*al@aC); nu=(1-g*g)/2*tau+np.sqrt((1+g*g)/2)*g1*np.sqrt(al/np.pi)@aC
     up,lo,_=ranges(Cz,g); up=up+tau; lo=lo-tau; vu,vd=np.maximum(up,0),np.maximum(-lo,0); bu=np.maximum(up,g*up); bl=np.minimum(lo,g*lo); pz=E['pz']
     beta=Tp**2*g1/(4*sm)*(pl@aC+tau*pl.max()+pz*(vu**2+vd**2))
     R=np.sqrt(g1**2*Tp**3/(3*sm))*(np.sqrt((1+g*g)/2)*(np.sqrt(pl)@aC+tau*np.sqrt(pl.max()))+np.sqrt(pz*(vu**3+vd**3)))

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::linalg::dot;
 use crate::problem::finite_nonnegative;
 
-//= G11@9b4b6d73
+//= G11@287b6297
 /// Error of a network trained on inputs near given ones, G11: "Rademacher. For every training set r̂ with ‖r̂_n − r_n‖ ≤ η_n
 /// for all n and Σ_n |C_n(r̂)(z) − C_n(r)(z)| ≤ τ(z): with probability at least 1−δ, for one z,
 /// |g_T(z) − g_0(z) − T G_r̂(z)| ≤ β̂ + x", x of W2 with variance (T(√Var B + ν) + √v̂)² and "upper end − mean" replaced by
@@ -47,7 +47,8 @@ pub fn uniform_network_error_bound(
     check_all("changes", changes, geometry.test.len(), "test point")?;
     let near = Neighbourhood::new(geometry, distances);
     let (step, half) = (1.0 - geometry.slope.value(), 0.5 * (1.0 + geometry.slope.value()));
-    let half_square = 0.5 * (1.0 + geometry.slope.value().powi(2));
+    let square = geometry.slope.value().powi(2);
+    let (half_square, spread) = (0.5 * (1.0 + square), 0.5 * (1.0 - square));
     let window = time.powi(2) * step / (4.0 * (law.width() as f64).sqrt());
     let single = time.powi(3) * step * step / (3.0 * (law.width() as f64).sqrt());
     let bound = |(index, (z, sizes)): (usize, (&Site, &[f64]))| {
@@ -57,7 +58,8 @@ pub fn uniform_network_error_bound(
         let drift = window * (sum(&near.rates) + change * near.fastest + z.density * z.squares());
         let sweeping = half_square * single * (sum(&near.rate_roots) + change * near.fastest.sqrt()).powi(2);
         let kink = single * z.density * (z.up.powi(3) + z.down.powi(3));
-        let moved = half_square.sqrt() * (change + step * sum(&near.flip_roots));
+        // ν: a standard deviation, of products between γ² and 1, and a norm.
+        let moved = spread * change + half_square.sqrt() * step * sum(&near.flip_roots);
         let deviation = time * (geometry.variance()[index].sqrt() + moved) + sweeping.sqrt() + kink.sqrt();
         let (mean, mean_change) = (geometry.limit()[index], half * (change + step * sum(&near.flips)));
         let (low, high) = z.products(geometry.slope);
@@ -139,7 +141,7 @@ mod tests {
         (1..=count).map(|n| step * n as f64).collect()
     }
 
-    //= test G11@9b4b6d73
+    //= test G11@287b6297
     #[test]
     fn known_answers_of_the_reference() {
         // checks/known_answers.py, "G11": m = 1000, T' = 0.2, δ = 10⁻³, η_n = 0.01 n, τ = 0.02 k, n, k = 1, 2, …
@@ -229,13 +231,13 @@ mod tests {
     const KNOWN: [(f64, [f64; 5], [f64; 5]); 2] = [
         (
             0.0,
-            [1.4198312037333e-02, 2.4389786021299e-02, 1.4805022598878e-02, 2.1816949280866e-02, 1.8403476828686e-02],
-            [1.3413363210907e-02, 2.3048349146097e-02, 1.3962076876738e-02, 2.0726024653711e-02, 1.7541269528458e-02],
+            [1.4056822676171e-02, 2.4113475999417e-02, 1.4379953964737e-02, 2.1258829340175e-02, 1.7698128886690e-02],
+            [1.3278786436188e-02, 2.2786524005332e-02, 1.3557972611878e-02, 2.0194284810594e-02, 1.6868112572841e-02],
         ),
         (
             0.3,
-            [1.0365723709745e-02, 2.0339661301701e-02, 1.0714420532548e-02, 1.7823111309808e-02, 1.4129890749868e-02],
-            [9.7412307987658e-03, 1.9008343795116e-02, 1.0080568200142e-02, 1.6760477320957e-02, 1.3397294268993e-02],
+            [1.0172240923504e-02, 1.9962055316686e-02, 1.0132694796703e-02, 1.7060113171890e-02, 1.3164892379940e-02],
+            [9.5575405807288e-03, 1.8654716525918e-02, 9.5277995273039e-03, 1.6038658572532e-02, 1.2478024551419e-02],
         ),
     ];
 }
