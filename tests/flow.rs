@@ -194,7 +194,7 @@ fn long_flows_with_relu_slide_and_end() {
     }
 }
 
-//= test M2@34ef9aa6
+//= test M2@1a1e7858
 /// Two samples, one neuron, by hand: x̃₁ = (1, 1), x̃₂ = (−1, 1) are orthogonal, so the preactivations decouple:
 /// u̇₁ = a y₁ φ'(u₁)·2/2. With a y₁ = −1, u₁(0) = 1 and γ = ½: u₁ falls at rate 1 until t = 1 and would fall on at rate ½;
 /// no sliding, as the velocity keeps its sign. u₂ with a y₂ = +1, u₂(0) = −1 rises at rate ½ until t = 2, then at rate 1.
@@ -208,7 +208,7 @@ fn two_orthogonal_samples_by_hand() {
     assert_eq!(after.hidden(), [-1.0, 0.0]);
 }
 
-//= test M2@34ef9aa6
+//= test M2@1a1e7858
 /// One sample pushed down by itself and up by another: it slides. x̃₁ = (0,1), x̃₂ = (1,1), y = (−1, +1), a = 1, γ = 0:
 /// with u₁, u₂ > 0 the forces cancel in the bias: u̇₁ = ½(−1+1) = 0. Starting with u₂ > 0 > u₁: u̇₁ = ½ > 0, arrives at 0
 /// and stays there with λ₁·1 = 1 from the balance u̇₁ = ½(−λ₁ + 1) = 0, u̇₂ = ½(−λ₁ + 2) = ½.
@@ -220,6 +220,16 @@ fn a_sliding_sample_by_hand() {
     let after = weights_after_flow(&train, Slope::RELU, &weights, 1.5);
     // u₁ reaches 0 at t = ½ while u̇₂ = 1: u₂(½) = 1.5, then ½ per unit: u₂(1.5) = 2.
     assert_eq!(after.hidden(), [2.0, 0.0]);
+}
+
+//= test M2@1a1e7858
+/// χ = γ = 0: a lone sample x̃ = (0,1), y = −1, pushes the neuron down at rate 1. Below the boundary its velocity is 0, so it rests there.
+#[test]
+fn a_neuron_rests_on_a_boundary_beyond_which_nothing_moves_it_by_hand() {
+    let train = TrainingSet::new(Points::from_rows("x", 1, 1, vec![0.0]).unwrap(), vec![-1.0]).unwrap();
+    let weights = Weights::new(&DMatrix::from_element(1, 1, 1.25), &[0.25], vec![1.0]).unwrap();
+    let after = weights_after_flow(&train, Slope::RELU, &weights, 3.0);
+    assert_eq!(after.hidden(), [1.25, 0.0]);
 }
 
 #[test]

@@ -209,16 +209,16 @@ Program {
     SecondTrainedAsLong,
 }
 Flow {
-    //= power M2@34ef9aa6
+    //= power M2@1a1e7858
     /// Every sample crosses its boundary once and never returns or stays.
     SlidingIgnored,
-    //= power M2@34ef9aa6
+    //= power M2@1a1e7858
     /// The neuron stops at its first sign change.
     StoppedAtFirstEvent,
     //= power N2@064d315e
     /// The first velocity for all times.
     VelocityFrozen,
-    //= power M2@34ef9aa6
+    //= power M2@1a1e7858
     /// Sign changes at |u|/(|a|κ), as if at full speed.
     EventTimesFromRange,
 }

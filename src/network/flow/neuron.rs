@@ -159,7 +159,7 @@ impl Flow<'_, '_> {
         self.now += step;
     }
 
-    //= M2@34ef9aa6
+    //= M2@1a1e7858
     /// Active site `n` has reached 0: it crosses, or joins the sliding set.
     fn cross(&mut self, n: usize) -> Result<()> {
         let first = &mut self.neuron.first_flip[n];

@@ -147,7 +147,7 @@ impl SlidingSet {
         self.members.is_empty()
     }
 
-    //= M2@34ef9aa6
+    //= M2@1a1e7858
     /// Finds the derivatives of smallest velocity norm. `gram(j, k)` is ⟨x̃_j, x̃_k⟩ between sites. On entry the
     /// members' velocities belong to their present derivatives; on return to the new ones. False if the iteration did
     /// not settle (it must: every pass lowers the norm).
@@ -336,7 +336,7 @@ mod tests {
         best.1
     }
 
-    //= test M2@34ef9aa6
+    //= test M2@1a1e7858
     #[test]
     fn resolved_velocity_has_the_smallest_norm() {
         for case in 0..40 {
