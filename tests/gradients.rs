@@ -168,10 +168,10 @@ fn the_convention_at_sliding_neurons_costs_the_force_of_all_copies_of_a_point() 
 }
 
 //= test P4@e42a1f71
-//= test P5@1c4cc85d
+//= test P5@651ac7f7
 //= test P6@c86cc248
 //= power P4@e42a1f71
-//= power P5@1c4cc85d
+//= power P5@651ac7f7
 //= power P6@c86cc248
 /// P4, P5, P6 on the same networks. Fault: m^{3/2} for √m, by the law of a network of width m³.
 #[test]
@@ -284,8 +284,8 @@ fn kernels_change_no_more_than_their_inputs_allow() {
     assert!(worst > 0.9, "a bound that is a tenth smaller passes: {worst}");
 }
 
-//= test G4@7bd9ac4e
-//= power G4@7bd9ac4e
+//= test G4@9c188ee0
+//= power G4@9c188ee0
 /// G4 by random search. Fault: a factor 2 forgotten.
 #[test]
 fn normalising_a_moved_vector_is_linear_up_to_the_square_of_the_move() {

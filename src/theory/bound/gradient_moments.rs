@@ -176,7 +176,7 @@ fn reach(z: &Site, law: NetworkLaw) -> f64 {
     if law.starts_at_zero() { z.fastest() } else { z.window() }
 }
 
-//= P5@1c4cc85d
+//= P5@651ac7f7
 /// Cosine, P5: "`Antisymmetric`: E[1 − cos(∇f_T(x), d_x)] ≤ 2η(x)²/‖d_x‖² = O(m^{−1/2})", d = v + b, η² the sum of P4's bound
 /// and the square of P3's, per test point. By Markov's inequality the mean of n deficits exceeds the mean of their bounds
 /// over δ with probability at most δ.

@@ -36,7 +36,7 @@ pub fn kernel_change_bound(r: &[f64], moved: &[f64], z: &[f64], slope: Slope) ->
     Ok(Pair::new(r, z).derivative_dual(slope) * dot(&difference, z).abs() + turned)
 }
 
-//= G4@7bd9ac4e
+//= G4@9c188ee0
 /// First order of the normalisation, G4: "let D = d + δ, q = d/‖d‖, P = I − qq^⊤, q̂ = D/‖D‖; then
 /// ‖q̂ − q − Pδ/‖d‖‖ ≤ 2‖δ‖²/‖d‖²".
 ///
