@@ -300,9 +300,9 @@ enum Mistake {
 }
 
 //= test A1@c6921efa
-//= test A3@8d2fb005
+//= test A3@ec4559cb
 //= power A1@c6921efa
-//= power A3@8d2fb005
+//= power A3@ec4559cb
 /// A3: f and g are both drawn; the event that any certified sign is wrong has probability at most δ.
 #[test]
 fn signs_certified_before_both_networks_are_drawn_are_equal() {

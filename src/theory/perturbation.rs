@@ -57,8 +57,8 @@ pub fn perturbed_points(points: &Points, perturbations: &DMatrix<f64>, scenario:
 }
 
 //= G1@081005ba
-//= A4@c8b306e5
-//= A5@e341d59e
+//= A4@b63db7f1
+//= A5@1ae712df
 /// The training set (r_n^∞, y'_n) of the perturbation-trained limit: perturbations along T∇F, plus ∇f_0 where the
 /// network does not start from zero (`initial_gradients`, d × N).
 ///

@@ -44,8 +44,8 @@ fn errors_below_the_limit_keep_the_sign_and_larger_ones_do_not() {
     assert!(kept > 50 && lost > 5, "{kept} certified, {lost} where the limit's sign alone would not do");
 }
 
-//= test A4@c8b306e5
-//= power A4@c8b306e5
+//= test A4@b63db7f1
+//= power A4@b63db7f1
 //= test G1@081005ba
 /// A4: agreement tends to that of F and G. Fault: that it tends to 1.
 #[test]
@@ -86,7 +86,7 @@ fn wide_networks_agree_where_their_limits_agree_and_differ_where_these_differ() 
     assert_eq!(mistakes[1], 0, "of {} points (seed {SEED})", clear.len());
 }
 
-//= test A5@e341d59e
+//= test A5@1ae712df
 /// A5: under standard initialisation what training adds tends to T·F, but f_0 and ∇f_0 stay, and so g's start.
 #[test]
 fn width_removes_the_fluctuation_of_training_but_not_the_initial_function() {

@@ -73,7 +73,7 @@ Theory {
     /// E X² for Var X.
     SecondMomentForVariance,
     //= power K6@504f2fee
-    //= power A5@e341d59e
+    //= power A5@1ae712df
     /// f₀ = 0 under standard initialisation.
     StartForgotten,
     //= power D3@f2096504
@@ -257,7 +257,7 @@ Bound {
     /// One standard deviation for its tail.
     StartLogarithmForgotten,
     //= power W11@7fa4afde
-    //= power A5@e341d59e
+    //= power A5@1ae712df
     /// |f₀| bounded by 0 under standard initialisation.
     StartBoundForgotten,
     //= power A2@1a0181ad

@@ -80,7 +80,7 @@ pub struct Times {
 }
 
 //= A1@c6921efa
-//= A3@8d2fb005
+//= A3@ec4559cb
 /// Certificate of the pair, A3: "with probability at least 1−δ over both networks, sgn f_T(z) = sgn g_T'(z) simultaneously
 /// for every test point with e_f < T|F|, T'(|G| − σH + e_d) + e_g < T'|G| and FG > 0", σ = sgn G.
 ///
