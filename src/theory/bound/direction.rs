@@ -233,7 +233,7 @@ pub(super) fn product(left: &DMatrix<f64>, right: &DMatrix<f64>) -> DMatrix<f64>
 ///
 /// Inputs: the prepared law; `directions` e, one per column (d × k); `weights` c, one column for each of them (N × k);
 /// δ for each single direction. For one point n alone use [`gradient_component_bound`]. Tightness: the 95% quantile of
-/// trained networks is .07–.31 of the bound for single points, .03–.12 for averages (tests/pair.rs).
+/// trained networks is .14–.43 of the bound for single points, .09–.24 for averages (tests/pair.rs).
 ///
 /// # Errors
 /// Shapes that do not fit; a negative weight; values that are not finite; δ outside (0, 1).

@@ -298,3 +298,51 @@ fn check_direction(geometry: &Geometry, direction: Option<&[f64]>) -> Result<()>
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::direction::mean_normal;
+    use super::*;
+
+    /// 2 E[1{0 ≤ U ≤ ξ} Z₊] for standard normal U, Z of correlation ρ: what one sample can do to the mean of P3.
+    fn one_sided(ratio: f64, rho: f64) -> f64 {
+        let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+        let other = (1.0 - rho * rho).sqrt();
+        let positive_part = |u: f64| {
+            let mean = rho * u;
+            let above = 0.5 * (1.0 + erf(mean / other * std::f64::consts::FRAC_1_SQRT_2));
+            mean * above + other * density(mean / other)
+        };
+        let steps = 2000;
+        let value = |i: usize| {
+            let u = ratio * i as f64 / f64::from(steps);
+            positive_part(u) * density(u) * if i == 0 || i == steps as usize { 0.5 } else { 1.0 }
+        };
+        2.0 * ratio / f64::from(steps) * (0..=steps as usize).map(value).sum::<f64>()
+    }
+
+    //= test P3@030f5369
+    //= power P3@030f5369
+    /// The share of D̂ against every correlation of direction and boundary. Fault: nine tenths of it.
+    #[test]
+    fn no_correlation_takes_more_than_its_share_and_nine_tenths_of_it_are_exceeded() {
+        for ratio in [0.01, 0.1, 0.5, 1.0, 2.0, 4.0] {
+            let share = mean_normal() * crossing_share(ratio, 1.0, ReadoutLaw::Rademacher);
+            let largest = (-99..100).map(|i| one_sided(ratio, 0.01 * f64::from(i)) / share).fold(0.0, f64::max);
+            assert!(largest <= 1.0, "ξ = {ratio}: {largest}");
+            assert!(largest > 0.9 || (0.2..1.5).contains(&ratio), "ξ = {ratio}: nine tenths pass, {largest}");
+            // The mean over Gaussian readouts is no smaller, and erf(ξ/√2), which counts both sides, no smaller either.
+            let gaussian = crossing_share(ratio, 1.0, ReadoutLaw::Gaussian);
+            assert!(
+                mean_normal() * gaussian >= share
+                    && crossing_share(ratio, 1.0, ReadoutLaw::Rademacher)
+                        <= erf(ratio * std::f64::consts::FRAC_1_SQRT_2)
+            );
+        }
+        assert_eq!(
+            [crossing_share(0.0, 0.0, ReadoutLaw::Gaussian), crossing_share(1.0, 0.0, ReadoutLaw::Rademacher)],
+            [0.0, 1.0]
+        );
+        assert_eq!([crossing_constant(0.0), crossing_constant(0.1)], [1.0, 1.5]);
+    }
+}

@@ -75,7 +75,7 @@ pub struct FirstNetwork<'a> {
 /// inequality the deviation is below 1/δ times it with probability ≥ 1 − δ.
 ///
 /// Sum of four terms: the fluctuation of the averaged gradients (P6), their mean (P3), the remainder of the normalisation
-/// (G4) and the turning of the inputs (G3). Cost: one N × d by d × N product per test point. Tightness: observed/bound .02–.1
+/// (G4) and the turning of the inputs (G3). Cost: one N × d by d × N product per test point. Tightness: observed/bound .01
 /// (`tests/gradients.rs`): the turning term adds up absolute values.
 ///
 /// # Errors

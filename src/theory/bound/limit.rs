@@ -57,8 +57,8 @@ pub(super) fn limit_set(trained: &TrainedGradient<'_>, rule: PerturbationRule<'_
 /// Inputs: prepared law of f; the rule of perturbation; slope of g's activation; test points; δ for all of them together.
 /// With the same probability the distances η_n and the changes τ(z) hold, which [`uniform_network_error_bound`] takes.
 ///
-/// Tightness: the 95% quantile of networks is .02–.13 of the bound for w = 1, .06–.10 for the best weights, .32 of the
-/// distances (checks/perturbation.py, tests/pair.rs). The mean deviation μ_n and the norm's share of the
+/// Tightness: the 95% quantile of networks is .14–.15 of the bound for w = 1, .08–.11 for the best weights, .33 of the
+/// distances (tests/pair.rs). The mean deviation μ_n and the norm's share of the
 /// flipped neurons, both from ranges of velocities, are the largest terms.
 ///
 /// [`uniform_network_error_bound`]: super::uniform_network_error_bound

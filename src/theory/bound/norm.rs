@@ -44,7 +44,7 @@ fn column(values: &[f64]) -> DMatrix<f64> {
 /// Deviation of gradients in norm, P8: "with probability at least 1−4e^{−t}, ‖D_n − d_n‖ ≤ y_n ‖d_n‖", t = ln(4/δ).
 /// Returns y_n ‖d_n‖ for each training point.
 ///
-/// Inputs: the prepared law; δ for each single point. Tightness: the 95% quantile of trained networks is .12–.32 of the
+/// Inputs: the prepared law; δ for each single point. Tightness: the 95% quantile of trained networks is .18–.35 of the
 /// bound (tests/pair.rs): the number of flipped neurons is bounded by the range of velocities.
 ///
 /// # Errors
