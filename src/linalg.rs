@@ -23,6 +23,11 @@ pub(crate) fn view_mut(data: &mut [f64], rows: usize, cols: usize) -> MatMut<'_,
     MatMut::from_column_major_slice_mut(data, rows, cols)
 }
 
+/// The larger of two numbers; NaN if either is, where `f64::max` would take the other.
+pub(crate) fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
 /// Whether a product replaces its destination or is added to it.
 #[derive(Clone, Copy)]
 pub(crate) enum Store {

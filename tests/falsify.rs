@@ -54,10 +54,21 @@ type Fault = fn(&Case, &dyn Fn(&Case) -> Result<Vec<f64>>) -> Result<Vec<f64>>;
 #[test]
 fn planted_false_bounds_are_refuted() {
     let plant = |id: &str, fault: Fault| find(id).unwrap().with_bound(fault);
+    let shrunk =
+        |id: &str, factor: f64| find(id).unwrap().with_bound(move |case, right| Ok(scaled_by(right(case)?, factor)));
     let faults: Vec<(&str, Entry)> = vec![
         ("D5 with e/2 for e", plant("D5", |case, right| Ok(scaled_by(right(case)?, 0.5)))),
         ("D6 without the factor 2", plant("D6", |case, right| Ok(scaled_by(right(case)?, 0.5)))),
         ("M3 with a range that forgets the bias", plant("M3", |case, _| Ok(ranges_without_bias(case)))),
+        ("M4 with 80% of the window", shrunk("M4", 0.8)),
+        ("W13 with 80% of the window", shrunk("W13", 0.8)),
+        ("M5 with times that are 1% too late", shrunk("M5", 0.99)),
+        ("M6 with an enclosure that is 1% too small", shrunk("M6", 0.99)),
+        ("G3 with a constant that is 1% too small", shrunk("G3", 0.99)),
+        ("G4 with a constant that is 3% too small", shrunk("G4", 0.97)),
+        ("P2 with a constant that is 1% too small", shrunk("P2", 0.99)),
+        ("W3 with half the deviation", shrunk("W3", 0.5)),
+        ("W7 with half the drift", shrunk("W7", 0.5)),
         ("W2 with n² copies for n", plant("W2", |case, right| right(&case.with_width(case.width * case.width)))),
         ("W4 with m² for m", plant("W4", |case, right| right(&case.with_width(case.width * case.width)))),
         ("W5 with T³ for T²", plant("W5", |case, right| Ok(scaled_by(right(case)?, case.time)))),
@@ -95,6 +106,9 @@ fn planted_false_bounds_are_refuted() {
             }),
         ),
     ];
+    for statement in entries() {
+        assert!(faults.iter().any(|(_, fault)| fault.id() == statement.id()), "{}: no fault", statement.id());
+    }
     for (name, entry) in &faults {
         let outcome = hunt(entry, 4096);
         say(format_args!(

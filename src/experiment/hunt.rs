@@ -117,8 +117,14 @@ impl Hunt {
     /// Hunts the statement. The outcome depends on seed, effort and the number of evaluations, not on threads or time.
     ///
     /// # Errors
-    /// If every evaluation of a round fails: the last reason.
+    /// Fewer than two pairs or networks, in the search or in a confirmation. If every evaluation of a round fails: the last
+    /// reason.
     pub fn run(&self, entry: &Entry) -> Result<Outcome> {
+        for (name, counts) in [("pairs", self.effort.pairs), ("networks", self.effort.networks)] {
+            if let Some(count) = counts.into_iter().find(|count| *count < 2) {
+                return Err(Error::Scalar { name, value: count as f64, expected: "at least 2, as a variance takes" });
+            }
+        }
         let start = Instant::now();
         let (id, kind) = (entry.id(), entry.kind());
         let mut outcome =
@@ -211,6 +217,7 @@ impl Hunt {
     fn confirm(&self, entry: &Entry, round: usize, genome: &Genome, outcome: &mut Outcome) -> Result<()> {
         outcome.confirmations += 1;
         let k = outcome.confirmations as f64;
+        // The sum over all k is FALSE_ALARM.
         let error_probability = FALSE_ALARM / (k * (k + 1.0));
         // What holds for certain needs no second sample: one violation is enough.
         let draw = match entry.kind() {
@@ -251,4 +258,48 @@ pub fn entry(id: &str) -> Result<Entry> {
         let ids: Vec<&str> = registry::entries().iter().map(Entry::id).collect();
         Error::Unknown { name: "bound", value: id.into(), expected: ids.join(", ") }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use measure::Observed;
+
+    /// Each round's confirmation observes more than the one before.
+    fn growing() -> Entry {
+        let observe = |_: &Case, draw: &Draw| {
+            let round: f64 = draw.purpose.rsplit(' ').next().unwrap().parse().unwrap();
+            Ok(vec![Observed::Certain { value: 0.1 * (round + 1.0), rounding: 0.0 }])
+        };
+        Entry::new("growing", Kind::Expectation, "a number that grows", observe, |_| Ok(vec![1.0]))
+    }
+
+    fn hunt(rounds: usize, effort: Effort) -> Result<Outcome> {
+        Hunt { seed: 1, stop: Stop::Evaluations(rounds * ROUND), effort }.run(&growing())
+    }
+
+    #[test]
+    fn confirmations_share_the_error_probability_however_many_there_are() {
+        let mut spent = 0.0;
+        for k in 1..=5 {
+            let outcome = hunt(k, Effort { pairs: [2; 2], networks: [2; 2] }).unwrap();
+            let best = outcome.best.unwrap();
+            assert!(outcome.confirmations == k && best.purpose.ends_with(&format!(" {}", k - 1)), "{}", best.purpose);
+            spent += best.error_probability;
+            // 1/(1·2) + … + 1/(k(k+1)) = 1 − 1/(k+1).
+            let budget = FALSE_ALARM * (1.0 - 1.0 / (k as f64 + 1.0));
+            assert!((spent / budget - 1.0).abs() < 1e-12, "{k}: {spent:e}");
+        }
+    }
+
+    #[test]
+    fn an_effort_without_samples_is_refused() {
+        for few in [[0, 0], [1, 1000], [1000, 1]] {
+            let most = [1000; 2];
+            for effort in [Effort { pairs: few, networks: most }, Effort { pairs: most, networks: few }] {
+                let refused = hunt(1, effort).unwrap_err().to_string();
+                assert!(refused.contains("expected at least 2"), "{refused}");
+            }
+        }
+    }
 }

@@ -63,16 +63,31 @@ impl Measurement {
         ratio(self.lower, self.bound)
     }
 
-    /// Whether the bound is refuted, up to the error probability of the lower limit.
+    /// Whether the bound is refuted, up to the error probability of the lower limit. A NaN on either side refutes (R6).
     #[must_use]
     pub fn violates(&self) -> bool {
-        self.lower > self.bound
+        let holds = self.lower <= self.bound;
+        !holds
     }
 }
 
-/// A ratio of numbers ≥ 0; nothing observed is 0 of any bound, and more than a bound of 0 is the largest number.
+/// A ratio of numbers ≥ 0; nothing observed is 0 of any bound. More than a bound of 0 or less, and NaN on either side, are
+/// the largest number: such a case must not be passed by.
 fn ratio(observed: f64, bound: f64) -> f64 {
-    if observed <= 0.0 || bound.is_nan() { 0.0 } else { (observed / bound).min(f64::MAX) }
+    let holds = observed <= bound;
+    if holds && observed <= 0.0 {
+        0.0
+    } else if !holds && bound <= 0.0 {
+        f64::MAX
+    } else {
+        // `min` takes MAX for a NaN.
+        (observed / bound).min(f64::MAX)
+    }
+}
+
+/// `value` less its rounding; a rounding of ∞, of which nothing is known, leaves nothing beyond doubt but NaN.
+fn less(value: f64, rounding: f64) -> f64 {
+    if rounding == f64::INFINITY && !value.is_nan() { f64::NEG_INFINITY } else { value - rounding }
 }
 
 impl Observed {
@@ -82,17 +97,22 @@ impl Observed {
     #[must_use]
     pub fn measure(&self, bound: f64, error: f64) -> Measurement {
         match self {
-            Observed::Certain { value, rounding } => Measurement { observed: *value, lower: value - rounding, bound },
+            Observed::Certain { value, rounding } => {
+                Measurement { observed: *value, lower: less(*value, *rounding), bound }
+            }
             Observed::Expectation { values, range, rounding } => {
                 let (n, t) = (values.len() as f64, (4.0 / error).ln());
                 let deviation =
                     (2.0 * variance(values) * t / n).sqrt() + 7.0 * (range.1 - range.0) * t / (3.0 * (n - 1.0));
                 let observed = mean(values).abs();
-                Measurement { observed, lower: observed - deviation - rounding, bound }
+                Measurement { observed, lower: less(less(observed, deviation), *rounding), bound }
             }
             Observed::Event { trials, count } => {
                 let lower = clopper_pearson(*trials, *count, 2.0 * error.min(0.49)).0;
                 Measurement { observed: *count as f64 / *trials as f64, lower, bound }
+            }
+            Observed::Tail { values, .. } if values.iter().any(|value| value.is_nan()) => {
+                Measurement { observed: f64::NAN, lower: f64::NAN, bound }
             }
             Observed::Tail { values, probability, rounding } => {
                 // As many values above the bound are an event of at most that probability, if each exceeds it with
@@ -101,7 +121,7 @@ impl Observed {
                 let mut sorted = values.clone();
                 sorted.sort_by(|a, b| b.total_cmp(a));
                 let ranked = rank.and_then(|rank| sorted.get((rank as usize).saturating_sub(1)));
-                let lower = ranked.map_or(f64::NEG_INFINITY, |value| value - rounding);
+                let lower = ranked.map_or(f64::NEG_INFINITY, |value| less(*value, *rounding));
                 Measurement { observed: quantile(values, 1.0 - probability), lower, bound }
             }
         }
@@ -120,10 +140,10 @@ impl Observed {
             let luck = 2.0 * (variance / n).sqrt();
             let doubt =
                 (2.0 * variance * LOG_INVERSE_ERROR / later).sqrt() + 7.0 * range * LOG_INVERSE_ERROR / (3.0 * later);
-            ratio(mean - luck - doubt - rounding, bound)
+            ratio(less(mean - luck - doubt, rounding), bound)
         };
         match self {
-            Observed::Certain { value, rounding } => ratio(value - rounding, bound),
+            Observed::Certain { value, rounding } => ratio(less(*value, *rounding), bound),
             Observed::Expectation { values, range, rounding } => {
                 let n = values.len() as f64;
                 beyond_doubt(n, mean(values).abs(), variance(values), range.1 - range.0, *rounding)
@@ -132,8 +152,9 @@ impl Observed {
                 let (n, share) = (*trials as f64, *count as f64 / *trials as f64);
                 beyond_doubt(n, share, share * (1.0 - share), 1.0, 0.0)
             }
+            Observed::Tail { values, .. } if values.iter().any(|value| value.is_nan()) => f64::MAX,
             Observed::Tail { values, probability, rounding } => {
-                ratio(quantile(values, 1.0 - probability) - rounding, bound)
+                ratio(less(quantile(values, 1.0 - probability), *rounding), bound)
             }
         }
     }
@@ -167,6 +188,61 @@ mod tests {
         assert!(observed.measure(1.0 - 4e-15, 0.5).violates());
         assert_eq!(observed.measure(0.0, 0.5).ratio(), f64::MAX);
         assert_eq!(Observed::Certain { value: 0.0, rounding: 0.0 }.measure(0.0, 0.5).ratio(), 0.0);
+    }
+
+    #[test]
+    fn what_is_not_a_number_refutes_and_unknown_rounding_does_not() {
+        let (nan, unknown) = (f64::NAN, f64::INFINITY);
+        let certain = |value, rounding| Observed::Certain { value, rounding };
+        // A NaN of either sign: x86 makes negative ones, which a total order puts first.
+        let mean = |value, rounding| Observed::Expectation { values: vec![0.5, value], range: (0.0, 1.0), rounding };
+        let tail = |value, rounding| {
+            let values = [[0.5; 99].as_slice(), &[value]].concat();
+            Observed::Tail { values, probability: 0.1, rounding }
+        };
+        for observe in [&certain as &dyn Fn(f64, f64) -> Observed, &mean, &tail] {
+            for bad in [observe(nan, 0.0), observe(-nan, 0.0), observe(nan, unknown)] {
+                let measured = bad.measure(1.0, 0.1);
+                assert!(measured.violates() && measured.lower_ratio() == f64::MAX, "{bad:?}: {measured:?}");
+                assert_eq!(bad.promise(1.0, 1.0), f64::MAX, "{bad:?}");
+            }
+            assert!(observe(0.5, 0.0).measure(nan, 0.1).violates());
+            let fine = observe(0.5, unknown).measure(0.1, 0.1);
+            assert!(!fine.violates() && fine.lower_ratio() == 0.0, "{fine:?}");
+        }
+    }
+
+    #[test]
+    fn events_have_the_exact_lower_limit_of_their_probability() {
+        let measured = Observed::Event { trials: 10, count: 10 }.measure(0.7, 0.05);
+        // p¹⁰ = 0.05 at the limit.
+        assert!(measured.observed == 1.0 && (measured.lower - 0.05_f64.powf(0.1)).abs() < 1e-9, "{measured:?}");
+        assert!(measured.violates());
+        assert_eq!(Observed::Event { trials: 10, count: 0 }.measure(0.0, 0.05).ratio(), 0.0);
+        let (trials, error) = (40, 0.02);
+        for p in [0.01, 0.3, 0.9] {
+            let missed = missed(trials, p, |count| Observed::Event { trials, count }.measure(p, error).violates());
+            assert!(missed <= error, "{p}: {missed}");
+        }
+    }
+
+    /// The probability with which a count of successes is one that `counts`.
+    fn missed(trials: u64, p: f64, counts: impl Fn(u64) -> bool) -> f64 {
+        let tail = |k| binomial_upper_tail(trials, p, k);
+        (0..=trials).filter(|k| counts(*k)).map(|k| tail(k) - tail(k + 1)).sum()
+    }
+
+    /// Values of 1 that are rarely 0: a sample that has missed the zeros has no variance, and only the range tells that its
+    /// mean may be too large.
+    #[test]
+    fn the_lower_limit_of_an_expectation_covers_rare_events_that_were_not_seen() {
+        let (n, p, error) = (2000, 1e-4, 0.01);
+        let violates = |zeros: u64| {
+            let values = (0..n).map(|index| if index < zeros { 0.0 } else { 1.0 }).collect();
+            Observed::Expectation { values, range: (0.0, 1.0), rounding: 0.0 }.measure(1.0 - p, error).violates()
+        };
+        let missed = missed(n, p, violates);
+        assert!(missed <= error, "{missed}");
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl std::fmt::Debug for Entry {
 
 impl Entry {
     /// A statement. Both functions give one item per test point, or none at all where the statement says nothing; a bound
-    /// of ∞ says nothing about its test point.
+    /// of ∞, and nothing else, says nothing about its test point: NaN is refuted by whatever is observed (R6).
     pub fn new(
         id: &'static str,
         kind: Kind,
@@ -127,11 +127,12 @@ impl Entry {
 
     fn observe(&self, case: &Case, draw: &Draw) -> Result<Vec<(Observed, f64)>> {
         let bounds = (self.bound)(case)?;
-        if !bounds.iter().any(|bound| bound.is_finite()) {
+        let says_something = |bound: &f64| *bound != f64::INFINITY;
+        if !bounds.iter().any(says_something) {
             return Ok(Vec::new());
         }
         let observed = (self.observe)(case, draw)?.into_iter().zip(bounds);
-        Ok(observed.filter(|(_, bound)| bound.is_finite()).collect())
+        Ok(observed.filter(|(_, bound)| says_something(bound)).collect())
     }
 }
 
@@ -160,6 +161,8 @@ pub fn find(id: &str) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::hunt::genome::Genome;
+    use crate::random::Streams;
 
     #[test]
     fn ids_are_unique_and_lines_short() {
@@ -169,5 +172,23 @@ mod tests {
             assert!(entry.about.chars().count() <= 90 && entry.width_limit.is_power_of_two(), "{}", entry.id);
         }
         assert!(find("M3").is_some() && find("m3").is_none());
+    }
+
+    #[test]
+    fn a_bound_that_is_not_a_number_is_refuted_and_an_infinite_one_says_nothing() {
+        let case = Genome::draw(&mut Streams::new(1, "hunt/registry").stream(0), 64).case().unwrap();
+        let draw = Draw { seed: 1, purpose: "hunt/registry".into(), pairs: 2, networks: 2 };
+        let entry = |value: f64, bound: f64| {
+            let observe = move |_: &Case, _: &Draw| Ok(vec![Observed::Certain { value, rounding: 0.0 }]);
+            Entry::new("one", Kind::Certain, "a number", observe, move |_| Ok(vec![bound]))
+        };
+        for (value, bound) in [(0.5, f64::NAN), (f64::NAN, 1.0), (0.5, f64::NEG_INFINITY), (2.0, 1.0)] {
+            let entry = entry(value, bound);
+            let measured = entry.measure(&case, &draw, 0.1).unwrap();
+            assert!(measured.len() == 1 && measured[0].violates(), "{value} {bound}");
+            assert!(entry.promise(&case, &draw, 1.0).unwrap() > 1.0, "{value} {bound}: the search passes by");
+        }
+        assert!(!entry(0.5, 1.0).measure(&case, &draw, 0.1).unwrap()[0].violates());
+        assert!(entry(f64::NAN, f64::INFINITY).measure(&case, &draw, 0.1).unwrap().is_empty());
     }
 }

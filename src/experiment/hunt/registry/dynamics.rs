@@ -45,7 +45,11 @@ fn speeds(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
             let rounding = path.slack.start.preactivation / way + path.slack.start.velocity;
             [((path.velocity - centre).abs(), formed), ((moved - centre).abs(), formed + rounding)]
         });
-        let largest = seen.max_by(|a, b| (a.0 - a.1).total_cmp(&(b.0 - b.1)));
+        let worse = |a: (f64, f64), b: (f64, f64)| {
+            let beyond = (a.0 - a.1, b.0 - b.1);
+            if beyond.0.is_nan() || beyond.0 > beyond.1 { a } else { b }
+        };
+        let largest = seen.reduce(worse);
         let (value, rounding) = largest.unwrap_or((0.0, 0.0));
         Observed::Certain { value, rounding }
     };

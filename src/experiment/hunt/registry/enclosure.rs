@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::experiment::hunt::case::Case;
 use crate::experiment::hunt::draw::{Draw, Slacks};
 use crate::experiment::hunt::measure::Observed;
+use crate::linalg::larger;
 use crate::network::flow::{Block, Observer};
 use crate::network::{FlowOutcome, GradientFlow, Neurons};
 use crate::random::Streams;
@@ -109,7 +110,7 @@ fn flip_shares(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
     Ok(largest.into_iter().map(|value| Observed::Certain { value, rounding: 0.0 }).collect())
 }
 
-/// A flip that never comes is later than any bound; one at time 0 is not before a bound of 0.
+/// A flip that never comes is later than any bound; one at time 0 is not before a bound of 0. NaN is the largest number.
 fn share_of_flip(bound: f64, flip: f64) -> f64 {
     if flip == f64::INFINITY || bound <= 0.0 { 0.0 } else { (bound / flip).min(f64::MAX) }
 }
@@ -137,9 +138,10 @@ fn shares(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
             // The linear growth lies within the enclosure up to the same slack.
             let slack: f64 = seen.iter().map(|seen| seen.outputs[j]).sum();
             let slack = 2.0 * slack + 4.0 * f64::EPSILON * (change.abs() + linear.abs() + low.abs() + high.abs());
-            let side = side.max(slack);
+            let side = larger(side, slack);
             let found = (deviation / side, slack / side);
-            if found.0 - found.1 > worst.0 - worst.1 {
+            let beyond = (found.0 - found.1, worst.0 - worst.1);
+            if beyond.0.is_nan() || beyond.0 > beyond.1 {
                 *worst = found;
             }
         }

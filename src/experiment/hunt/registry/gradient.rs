@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::experiment::hunt::case::Case;
 use crate::experiment::hunt::draw::{Draw, output_rounding, train_networks};
 use crate::experiment::hunt::measure::Observed;
-use crate::linalg::{dot, norm_squared};
+use crate::linalg::{dot, larger, norm_squared};
 use crate::loss::StandardLoss;
 use crate::network::{Initialisation, guarded_perturbations};
 use crate::problem::{Points, TrainingSet};
@@ -145,8 +145,8 @@ fn cosine_deficits(case: &Case, draw: &Draw) -> Result<Vec<Observed>> {
         let deficit = |d: &DMatrix<f64>| {
             let d = column(d, n);
             let lengths = (norm_squared(d) * norm_squared(limit)).sqrt();
-            let deficit = if lengths > 0.0 { 1.0 - (dot(d, limit) / lengths).clamp(-1.0, 1.0) } else { 1.0 };
-            (deficit - direction_rounding(d, error)).max(0.0)
+            let deficit = if lengths == 0.0 { 1.0 } else { 1.0 - (dot(d, limit) / lengths).clamp(-1.0, 1.0) };
+            larger(deficit - direction_rounding(d, error), 0.0)
         };
         Observed::Expectation { values: all.iter().map(deficit).collect(), range: (0.0, 2.0), rounding: 0.0 }
     };
@@ -182,7 +182,7 @@ fn limit_changes(case: &Case, draw: &Draw) -> Result<Vec<Vec<f64>>> {
         let differences = found.iter().zip(&expected).zip(case.test.iter());
         let less = differences.map(|((a, b), z)| {
             let rounding = case.epsilon * turned * steepness(z) + 2.0 * sums * largest_kernel(case, z);
-            ((a - b).abs() - rounding).max(0.0)
+            larger((a - b).abs() - rounding, 0.0)
         });
         Ok(less.collect())
     };

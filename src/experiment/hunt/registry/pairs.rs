@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::experiment::hunt::case::Case;
 use crate::experiment::hunt::draw::Draw;
 use crate::experiment::hunt::measure::Observed;
-use crate::linalg::norm_squared;
+use crate::linalg::{larger, norm_squared};
 use crate::theory::Pair;
 use crate::theory::bound::rounding::rounding_factor;
 use crate::theory::bound::{
@@ -50,7 +50,7 @@ fn angle_changes(case: &Case, _: &Draw) -> Result<Vec<Observed>> {
     let (r, moved) = pair(case);
     let direct = Pair::new(r, moved).angle();
     let through = |z| (Pair::new(r, z).angle() - Pair::new(moved, z).angle()).abs();
-    let value = case.train.points().iter().map(through).fold(direct, f64::max);
+    let value = case.train.points().iter().map(through).fold(direct, larger);
     let d = case.train.input_dim();
     let (length, s, s_prime) = sizes(case);
     // The bound's inputs have d + 6 roundings; its arcsine is steep where the pair is nearly opposite. Angles: 10⁻¹⁴
