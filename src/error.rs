@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// What can be wrong with an input. No function of this crate panics on bad input or returns NaN for it.
+/// What can be wrong with an input. No function of this crate panics on bad input or returns NaN for it, but where its
+/// documentation says so: a caller's mistake, such as lengths that differ, may be a panic.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

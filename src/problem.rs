@@ -153,10 +153,7 @@ impl TrainingSet {
                 expected: format!("{}, one per training point", points.count()),
             });
         }
-        if let Some(row) = labels.iter().position(|y| y.abs() != 1.0) {
-            let expected = "+1 or -1".to_string();
-            return Err(Error::Label { name: "labels".into(), row, value: labels[row], expected });
-        }
+        plus_minus_one("labels", &labels)?;
         Ok(TrainingSet { points, labels })
     }
 
@@ -298,6 +295,24 @@ pub fn finite_positive(name: &'static str, value: f64) -> Result<f64> {
     Err(Error::Scalar { name, value, expected: "a finite number above 0" })
 }
 
+/// An error unless all values are finite.
+///
+/// # Errors
+/// A value that is NaN or infinite.
+pub fn all_finite(name: &str, values: &[f64]) -> Result<()> {
+    let Some(row) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    Err(Error::NotFinite { name: name.into(), row, column: 0, value: values[row] })
+}
+
+/// An error unless all values are +1 or −1.
+///
+/// # Errors
+/// Another value.
+pub fn plus_minus_one(name: &str, values: &[f64]) -> Result<()> {
+    let Some(row) = values.iter().position(|value| value.abs() != 1.0) else { return Ok(()) };
+    Err(Error::Label { name: name.into(), row, value: values[row], expected: "+1 or -1".into() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,5 +353,7 @@ mod tests {
         let points = Points::from_rows("x", 2, 1, vec![0.0, 1.0]).unwrap();
         assert!(matches!(TrainingSet::new(points.clone(), vec![1.0, 0.0]), Err(Error::Label { row: 1, .. })));
         assert!(matches!(TrainingSet::new(points, vec![1.0]), Err(Error::Shape { .. })));
+        assert!(matches!(plus_minus_one("y", &[1.0, f64::NAN]), Err(Error::Label { row: 1, .. })));
+        assert!(matches!(all_finite("f", &[0.0, f64::NAN]), Err(Error::NotFinite { row: 1, .. })));
     }
 }

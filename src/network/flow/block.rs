@@ -3,7 +3,7 @@
 use super::neuron::{DerivativeChange, Events, Neuron, Workspace, integrate};
 use super::sites::Sites;
 use crate::error::Result;
-use crate::linalg::{Store, multiply, norm_squared, view, view_mut};
+use crate::linalg::{Store, larger, multiply, norm_squared, view, view_mut};
 use crate::network::lookup::{self, Lookup, Sums};
 use crate::network::neurons::Neurons;
 use crate::problem::Slope;
@@ -287,7 +287,8 @@ impl<'a> Block<'a> {
     }
 
     /// The largest difference between u(T) and u(0) + a K(β∘∫φ') over the block's neurons and sites, in units of ε
-    /// times the sum of the magnitudes of the terms: a check that the event loop solved its own integral equation.
+    /// times the sum of the magnitudes of the terms: a check that the event loop solved its own integral equation. NaN if
+    /// a path is not made of numbers.
     #[must_use]
     pub fn integral_equation_residual(&self) -> f64 {
         let Sites { stride, active, count, .. } = *self.sites;
@@ -306,7 +307,9 @@ impl<'a> Block<'a> {
                     // Between the events the path may have been longer than its end: each sample's push counts in full.
                     magnitude += factor.abs() * self.time;
                 }
-                worst = worst.max((self.preactivation[at] - expected).abs() / magnitude);
+                let error = (self.preactivation[at] - expected).abs();
+                // A neuron without weights and readout is exactly where it was.
+                worst = larger(worst, if error == 0.0 { 0.0 } else { error / magnitude });
             }
         }
         worst / f64::EPSILON

@@ -6,7 +6,7 @@ use nalgebra::DMatrix;
 use super::geometry::velocity_range;
 use super::rounding::Slack;
 use crate::error::{Error, Result};
-use crate::problem::{Slope, finite_nonnegative};
+use crate::problem::{Slope, all_finite, finite_nonnegative};
 
 /// Flip times are rounded down by this share, more than the roundings of the division and sum that yield them.
 const ROUND_DOWN: f64 = 8.0 * f64::EPSILON;
@@ -27,6 +27,20 @@ impl Start {
     fn sign(&self) -> f64 {
         if self.preactivation >= 0.0 { 1.0 } else { -1.0 }
     }
+
+    /// A slack may be infinite: nothing is then known, and a sign may change at once.
+    fn check(&self) -> Result<()> {
+        all_finite("preactivation and velocity", &[self.preactivation, self.velocity])?;
+        for value in [self.slack.preactivation, self.slack.velocity] {
+            nonnegative("slack", value)?;
+        }
+        Ok(())
+    }
+}
+
+/// An error unless 0 ≤ value ≤ ∞.
+fn nonnegative(name: &'static str, value: f64) -> Result<()> {
+    if value >= 0.0 { Ok(()) } else { Err(Error::Scalar { name, value, expected: "a number, at least 0" }) }
 }
 
 //= M4@0faeb377
@@ -58,7 +72,8 @@ pub fn flip_probability_bound(window: f64, density_at_zero: f64, readout_abs: f6
 /// kind (`tests/properties.rs`).
 ///
 /// # Errors
-/// A matrix that is not N × N; no pass; a time that is negative or not finite.
+/// A matrix that is not N × N; no pass; a time that is negative or not finite; a readout, a start or an entry of the matrix
+/// that is not finite; a slack that is negative or NaN.
 pub fn flip_times(
     readout: f64,
     starts: &[Start],
@@ -79,6 +94,9 @@ pub fn flip_times(
         return Err(Error::Scalar { name: "passes", value: 0.0, expected: "at least 1" });
     }
     let time = finite_nonnegative("time", time)?;
+    all_finite("readout", &[readout])?;
+    starts.iter().try_for_each(Start::check)?;
+    all_finite("signed Gram matrix", signed_gram.as_slice())?;
     let mut times = vec![0.0_f64; n];
     for _ in 0..passes {
         let flips = Flips::new(starts, &times, time);
@@ -95,7 +113,8 @@ pub fn flip_times(
 /// Inputs: as [`flip_times`], whose result is `flip_times`; `at` is the neuron at the point x, `signed_gram` C_j(x).
 ///
 /// # Errors
-/// Slices of different lengths; a time that is negative or not finite.
+/// Slices of different lengths; a time that is negative or not finite; a readout, a start or an entry of `signed_gram` that
+/// is not finite; a slack or flip time that is negative or NaN.
 pub fn flip_time_at(neuron: &TrainedNeuron<'_>, signed_gram: &[f64], slope: Slope, time: f64) -> Result<f64> {
     neuron.check(signed_gram)?;
     let flips = Flips::new(neuron.starts, neuron.flip_times, finite_nonnegative("time", time)?);
@@ -162,14 +181,17 @@ pub struct TrainedNeuron<'a> {
 impl TrainedNeuron<'_> {
     fn check(&self, signed_gram: &[f64]) -> Result<()> {
         let lengths = [self.starts.len(), self.flip_times.len()];
-        if lengths.iter().all(|length| *length == signed_gram.len()) {
-            return Ok(());
+        if lengths.iter().any(|length| *length != signed_gram.len()) {
+            return Err(Error::Shape {
+                name: "starts and flip times".into(),
+                found: format!("{} and {}", lengths[0], lengths[1]),
+                expected: format!("{}, one per training point", signed_gram.len()),
+            });
         }
-        Err(Error::Shape {
-            name: "starts and flip times".into(),
-            found: format!("{} and {}", lengths[0], lengths[1]),
-            expected: format!("{}, one per training point", signed_gram.len()),
-        })
+        all_finite("readout", &[self.readout])?;
+        self.starts.iter().chain([&self.at]).try_for_each(Start::check)?;
+        self.flip_times.iter().try_for_each(|time| nonnegative("flip time", *time))?;
+        all_finite("signed Gram matrix", signed_gram)
     }
 
     /// [D↓, D↑]: where the time integral of the velocity at z lies.
@@ -194,7 +216,7 @@ impl TrainedNeuron<'_> {
 /// over small data sets of every kind; descent .59, 1.00 (`tests/properties.rs`).
 ///
 /// # Errors
-/// Slices of different lengths; a time that is negative or not finite.
+/// As [`flip_time_at`].
 pub fn network_enclosure<'a>(
     neurons: impl IntoIterator<Item = TrainedNeuron<'a>>,
     signed_gram: &[f64],
@@ -228,6 +250,7 @@ pub fn network_deviation_bound<'a>(
     time: f64,
 ) -> Result<f64> {
     let time = finite_nonnegative("time", time)?;
+    all_finite("signed Gram matrix", signed_gram)?;
     let (low, high) = velocity_range(signed_gram, slope);
     let fastest = low.abs().max(high.abs());
     let mut sum = 0.0;
@@ -311,5 +334,40 @@ mod tests {
         assert!(flip_times(1.0, &starts, &gram, slope, f64::NAN, 1).is_err());
         let short = TrainedNeuron { readout: 1.0, starts: &starts, flip_times: &[0.0], at: starts[0] };
         assert!(network_enclosure([short], &[1.0, 2.0], slope, 1.0).is_err());
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_refused_and_not_taken_for_a_sign_that_stays() {
+        let (good, gram, slope) = two_samples();
+        let nan = f64::NAN;
+        let of = |readout, starts: &[Start], gram: &DMatrix<f64>| flip_times(readout, starts, gram, slope, 1.0, 1);
+        let slack = |preactivation, velocity| Slack { preactivation, velocity };
+        let bad_starts = [
+            start(nan, 1.0),
+            start(1.0, nan),
+            Start { slack: slack(nan, 0.0), ..good[0] },
+            Start { slack: slack(0.0, -1.0), ..good[0] },
+        ];
+        assert!(of(nan, &good, &gram).is_err());
+        assert!(of(1.0, &good, &DMatrix::from_element(2, 2, nan)).is_err());
+        let known = TrainedNeuron { readout: 1.0, starts: &good, flip_times: &[0.5, f64::INFINITY], at: good[0] };
+        let refused = |neuron: TrainedNeuron<'_>, column: &[f64]| {
+            flip_time_at(&neuron, column, slope, 1.0).is_err()
+                && network_enclosure([neuron], column, slope, 1.0).is_err()
+                && network_deviation_bound([neuron], column, slope, 1.0).is_err()
+        };
+        let column = [-1.0, 2.0];
+        assert!(network_deviation_bound([known], &column, slope, 1.0).is_ok());
+        for bad in bad_starts {
+            assert!(of(1.0, &[good[0], bad], &gram).is_err(), "{bad:?}");
+            assert!(refused(TrainedNeuron { at: bad, ..known }, &column), "{bad:?}");
+            assert!(refused(TrainedNeuron { starts: &[good[0], bad], ..known }, &column), "{bad:?}");
+        }
+        assert!(refused(TrainedNeuron { readout: nan, ..known }, &column));
+        assert!(refused(TrainedNeuron { flip_times: &[0.5, nan], ..known }, &column));
+        assert!(refused(known, &[-1.0, nan]));
+        // Nothing is known of a computed path without a bound on its rounding.
+        let unknown = Start { slack: slack(f64::INFINITY, f64::INFINITY), ..good[0] };
+        assert_eq!(of(1.0, &[unknown, good[1]], &gram).unwrap()[0], 0.0);
     }
 }
