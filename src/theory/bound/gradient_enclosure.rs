@@ -8,7 +8,7 @@ use super::sampled::{Sampling, sampled_deviation};
 use super::tail::bernstein;
 use crate::error::{Error, Result};
 use crate::linalg::{Store, dot, multiply_parallel, norm_squared, view};
-use crate::problem::{Points, Slope, TrainingSet, finite_positive};
+use crate::problem::{Points, Slope, TrainingSet, all_finite, finite_nonnegative, finite_positive};
 
 /// An interval [low, high].
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -83,8 +83,13 @@ impl PairTruncation {
     /// n_e e^{−r²/2} + e^{−t_w}, R_w² = 1 + 2√(t_w/d) + 2t_w/d", half of δ each.
     ///
     /// # Errors
-    /// δ outside (0, 1).
+    /// δ outside (0, 1); no inputs, directions or pairs.
     pub fn new(input_dim: usize, directions: usize, copies: usize, failure_probability: f64) -> Result<Self> {
+        for (name, value) in [("input dimension", input_dim), ("directions", directions), ("copies", copies)] {
+            if value == 0 {
+                return Err(Error::Scalar { name, value: 0.0, expected: "at least 1" });
+            }
+        }
         let t = super::error::log_share(failure_probability, 2.0 * copies as f64)?;
         let share = t / input_dim as f64;
         Ok(PairTruncation {
@@ -105,6 +110,29 @@ pub struct GradientEnclosure {
     pub along_limit: Vec<Interval>,
     /// ‖D_n‖; the lower end is 0 where nothing better is known.
     pub norm: Vec<Interval>,
+}
+
+impl GradientEnclosure {
+    /// An error unless there are all intervals, with ends in order.
+    pub(super) fn check(&self, train_count: usize, test_count: usize) -> Result<()> {
+        let lists = [&self.along_point, &self.along_limit, &self.norm];
+        let fits = lists.iter().all(|list| list.len() == train_count)
+            && self.along_test.len() == train_count
+            && self.along_test.iter().all(|row| row.len() == test_count);
+        if !fits {
+            let found = format!("{} training points", self.norm.len());
+            let expected = format!("{train_count} training and {test_count} test points in every list");
+            return Err(Error::Shape { name: "enclosure of gradients".into(), found, expected });
+        }
+        for interval in lists.into_iter().chain(&self.along_test).flatten() {
+            let ordered = interval.low <= interval.high;
+            if !ordered {
+                let (name, expected) = ("lower end of an interval", "a number up to the upper end");
+                return Err(Error::Scalar { name, value: interval.low, expected });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The data and the law that P9 speaks of: `Antisymmetric`, readouts ±1/√m.
@@ -143,7 +171,8 @@ pub fn gradient_events(test_count: usize, train_count: usize) -> (usize, usize) 
 /// largest norm of 400 networks is .44 of its upper bound (tests/certify.rs).
 ///
 /// # Errors
-/// Shapes that do not fit; time ≤ 0 or not finite; a limit d_n = 0.
+/// Shapes that do not fit; time ≤ 0 or not finite; a limit d_n = 0; a mean of the sample that is not finite, or negative
+/// though it is one of squares; a truncation that is negative or not finite.
 pub fn gradient_enclosure(
     law: GradientLaw<'_>,
     sample: &GradientSample,
@@ -154,7 +183,7 @@ pub fn gradient_enclosure(
     let points = law.train.points();
     points.same_dimension("test points", test)?;
     let (d, n) = points.as_columns().shape();
-    check_shapes(law, sample, test.count())?;
+    check(law, sample, test.count())?;
     let directions = law.limits.column_iter().map(|c| c / c.norm()).collect::<Vec<_>>();
     let directions = DMatrix::from_columns(&directions);
     let kicks = Kicks::new(law);
@@ -275,7 +304,7 @@ fn products(points: &Points, directions: &DMatrix<f64>) -> Vec<f64> {
     products
 }
 
-fn check_shapes(law: GradientLaw<'_>, sample: &GradientSample, test_count: usize) -> Result<()> {
+fn check(law: GradientLaw<'_>, sample: &GradientSample, test_count: usize) -> Result<()> {
     let (d, n) = law.train.points().as_columns().shape();
     if law.limits.shape() != (d, n) {
         let found = format!("{} × {}", law.limits.ncols(), law.limits.nrows());
@@ -289,9 +318,80 @@ fn check_shapes(law: GradientLaw<'_>, sample: &GradientSample, test_count: usize
     let fits = sample.along_test.iter().all(|m| m.shape() == (test_count, n))
         && lists.iter().all(|pair| pair.iter().all(|list| list.len() == n))
         && sample.across_limit_driven.len() == n;
-    if fits {
-        return Ok(());
+    if !fits {
+        let expected = format!("{test_count} test points and {n} training points");
+        return Err(Error::Shape { name: "sample of pairs".into(), found: "other numbers of them".into(), expected });
     }
-    let expected = format!("{test_count} test points and {n} training points");
-    Err(Error::Shape { name: "sample of pairs".into(), found: "other numbers of them".into(), expected })
+    finite_nonnegative("truncation", law.truncation.projection)?;
+    finite_nonnegative("truncation", law.truncation.norm_squared)?;
+    let means = [sample.along_test[0].as_slice(), &sample.along_point[0], &sample.along_limit[0], &sample.halves[0]];
+    means.into_iter().try_for_each(|means| all_finite("mean of a sample of pairs", means))?;
+    let [across, across_squares] = &sample.across_limit;
+    let squares: [&[f64]; 7] = [
+        sample.along_test[1].as_slice(),
+        &sample.along_point[1],
+        &sample.along_limit[1],
+        across,
+        across_squares,
+        &sample.across_limit_driven,
+        &sample.halves[1],
+    ];
+    for square in squares.into_iter().flatten() {
+        finite_nonnegative("mean square of a sample of pairs", *square)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_that_are_not_numbers_are_refused() {
+        let points = |values: &[f64]| Points::from_rows("x", values.len(), 1, values.to_vec()).unwrap();
+        let (train, test) = (TrainingSet::new(points(&[0.5, -1.0]), vec![1.0, -1.0]).unwrap(), points(&[0.3]));
+        let (two, limits) = (|| [vec![0.1; 2], vec![0.2; 2]], DMatrix::from_element(1, 2, 1.0));
+        let good = GradientSample {
+            along_test: [DMatrix::from_element(1, 2, 0.1), DMatrix::from_element(1, 2, 0.2)],
+            along_point: two(),
+            along_limit: two(),
+            across_limit: two(),
+            across_limit_driven: vec![0.1; 2],
+            halves: two(),
+        };
+        let truncation = PairTruncation::new(1, 5, 8, 0.1).unwrap();
+        let law = GradientLaw { train: &train, slope: Slope::RELU, width: 16, time: 1.0, limits: &limits, truncation };
+        let sampling = Sampling::new(100, 8, 3.0, 3.0).unwrap();
+        let refused = |sample: &GradientSample| gradient_enclosure(law, sample, sampling, &test).is_err();
+        assert!(!refused(&good));
+        let spoil: [fn(&mut GradientSample) -> &mut f64; 11] = [
+            |s| &mut s.along_test[0][(0, 1)],
+            |s| &mut s.along_test[1][(0, 1)],
+            |s| &mut s.along_point[0][1],
+            |s| &mut s.along_point[1][1],
+            |s| &mut s.along_limit[0][1],
+            |s| &mut s.along_limit[1][1],
+            |s| &mut s.across_limit[0][1],
+            |s| &mut s.across_limit[1][1],
+            |s| &mut s.across_limit_driven[1],
+            |s| &mut s.halves[0][1],
+            |s| &mut s.halves[1][1],
+        ];
+        for (index, place) in spoil.into_iter().enumerate() {
+            for bad in [f64::NAN, f64::INFINITY] {
+                let mut sample = good.clone();
+                *place(&mut sample) = bad;
+                assert!(refused(&sample), "{index}: {bad}");
+            }
+        }
+        let truncation = PairTruncation { projection: f64::NAN, ..truncation };
+        assert!(gradient_enclosure(GradientLaw { truncation, ..law }, &good, sampling, &test).is_err());
+    }
+
+    #[test]
+    fn a_truncation_of_nothing_is_refused() {
+        for (input_dim, directions, copies) in [(0, 3, 5), (10, 0, 5), (10, 3, 0)] {
+            assert!(PairTruncation::new(input_dim, directions, copies, 0.1).is_err());
+        }
+    }
 }

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 
 use super::geometry::angles;
 use super::gradient_enclosure::{GradientEnclosure, Interval};
+use super::rounding::rounding_factor;
 use crate::error::{Error, Result};
 use crate::linalg::{Store, dot, multiply_parallel, norm_squared, view};
-use crate::problem::{Points, Scenario, Slope, TrainingSet, finite_nonnegative, finite_positive};
+use crate::problem::{Points, Scenario, Slope, TrainingSet, finite_nonnegative, finite_positive, plus_minus_one};
 use crate::theory::{Kernel, Predictor, cross_gram, gram, perturbations, perturbed_points};
 
 /// What is known of G_r̂ and of g before f is drawn.
@@ -64,7 +65,8 @@ pub struct Perturbing<'a> {
 /// summand's interval is attained; the sum takes all of them at their worst at once.
 ///
 /// # Errors
-/// Shapes that do not fit; ε ≤ 0 or not finite; a limit d_n = 0; targets other than ±1.
+/// Shapes that do not fit; ε ≤ 0 or not finite; a limit d_n = 0; targets other than ±1; an interval whose ends are not
+/// numbers in order.
 pub fn limit_enclosure(
     perturbing: Perturbing<'_>,
     gradients: &GradientEnclosure,
@@ -76,11 +78,7 @@ pub fn limit_enclosure(
     let inputs = perturbed_points(points, &moves, scenario)?;
     let set = TrainingSet::new(inputs.clone(), targets.to_vec())?;
     let limit = Predictor::identity(&set, slope, 1.0)?.values(test)?;
-    if gradients.norm.len() != points.count() || gradients.along_test.iter().any(|row| row.len() != test.count()) {
-        let found = format!("{} training points", gradients.norm.len());
-        let expected = format!("{} training and {} test points", points.count(), test.count());
-        return Err(Error::Shape { name: "enclosure of gradients".into(), found, expected });
-    }
+    gradients.check(points.count(), test.count())?;
     let (d, n, m) = (points.input_dim(), points.count(), test.count());
     let root_dim = (d as f64).sqrt();
 
@@ -153,10 +151,11 @@ impl Direction {
     fn new(perturbing: &Perturbing<'_>, gradients: &GradientEnclosure, k: usize, limit_length: f64) -> Self {
         let norm = gradients.norm[k];
         let epsilon = perturbing.epsilon;
-        // ‖q̂ − q‖² = 2 − 2⟨q, D⟩/‖D‖.
+        // ‖q̂ − q‖² = 2 − 2⟨q, D⟩/‖D‖. Near 1 the root would magnify the cosine's rounding, of ε/2, to 10⁻⁸.
         let cosine =
             gradients.along_limit[k].low / if gradients.along_limit[k].low > 0.0 { norm.high } else { norm.low };
-        let turn = if cosine.is_nan() { 2.0 } else { (2.0 - 2.0 * cosine.clamp(-1.0, 1.0)).sqrt() };
+        let turn =
+            if cosine.is_nan() { 2.0 } else { (2.0 - 2.0 * cosine.clamp(-1.0, 1.0) + 4.0 * f64::EPSILON).sqrt() };
         let mut direction = Direction { norm, turn, square: Interval::around(epsilon * epsilon, 0.0), limit_length };
         if perturbing.scenario == Scenario::OnImage {
             let square = norm_squared(perturbing.points.point(k));
@@ -187,7 +186,11 @@ impl Direction {
     /// Φ(r̂, z) for ⟨r̂, z⟩ in `product`.
     fn dual(&self, product: Interval, s: f64, d: f64, slope: Slope) -> Interval {
         let lengths = Interval { low: (1.0 + self.square.low / d).sqrt(), high: (1.0 + self.square.high / d).sqrt() };
-        let cosine = product.affine(1.0, 1.0 / d).divided_by(lengths).affine(0.0, 1.0 / s).clamp(-1.0, 1.0);
+        let Interval { low, high } = product.affine(1.0, 1.0 / d).divided_by(lengths).affine(0.0, 1.0 / s);
+        // d + 8 roundings of each length and as many of their quotient (R1): near ±1 the arccosine would magnify them to
+        // 10⁻⁸ and more.
+        let rounding = rounding_factor(2.0 * d + 24.0);
+        let cosine = Interval { low: low - rounding, high: high + rounding }.clamp(-1.0, 1.0);
         let step = 1.0 - slope.value();
         let dual = |cosine: f64| {
             slope.value() + step * step * (std::f64::consts::PI - cosine.acos()) / (2.0 * std::f64::consts::PI)
@@ -234,7 +237,7 @@ impl LimitEnclosure {
     /// the box; the same margin for networks 60 times as wide is refuted by 400 networks (tests/certify.rs).
     ///
     /// # Errors
-    /// An odd width or 0; T' ≤ 0 or t ≤ 0, infinite or NaN; another number of signs.
+    /// An odd width or 0; T' ≤ 0 or t < 0, infinite or NaN; another number of signs, or one other than ±1.
     pub fn margins(&self, law: SignMargin, signs: &[f64]) -> Result<Vec<f64>> {
         if law.width == 0 || !law.width.is_multiple_of(2) {
             let expected = "an even number, at least 2, for antisymmetric pairs";
@@ -246,6 +249,7 @@ impl LimitEnclosure {
             let expected = format!("{}, one per test point", self.limit.len());
             return Err(Error::Shape { name: "signs".into(), found: signs.len().to_string(), expected });
         }
+        plus_minus_one("signs", signs)?;
         let n = self.targets.len();
         // c_n = σ y'_n (1 + τ_n)/N at the corner where σG is smallest.
         let scale = |z: usize, k: usize| signs[z] * self.targets[k] / n as f64;
@@ -422,6 +426,81 @@ mod tests {
             // Fault: a unit vector even there.
             assert!(!holds(&unit, 0), "{scenario:?}: what only a unit vector keeps to passes");
             assert!(unit.rates[0] < vanishing.rates[0], "{scenario:?}: the density of the least length");
+        }
+    }
+
+    /// Boxes of one point, where the cosine is 1 or next to it: its rounding must not make the intervals too small.
+    #[test]
+    fn angles_near_zero_are_enclosed_in_spite_of_rounding() {
+        let limits = DMatrix::from_element(1, 1, 1.0);
+        for step in 0..100 {
+            let size = 0.5 + 0.01 * f64::from(step);
+            let point = Points::from_rows("x", 1, 1, vec![size]).unwrap();
+            let (scenario, slope) = (Scenario::PerturbationOnly, Slope::RELU);
+            let perturbing =
+                Perturbing { points: &point, targets: &[1.0], epsilon: size, scenario, slope, limits: &limits };
+            let exactly = |value: f64| Interval::around(value, 0.0);
+            // r̂ = ε q̂ = z.
+            let (along_test, norm) = (vec![vec![exactly(size)]], exactly(1.0));
+            let rounded = Interval { low: 3.0, high: 3.0_f64.next_up() };
+            let gradients = GradientEnclosure {
+                along_test,
+                along_point: vec![exactly(size)],
+                along_limit: vec![exactly(1.0)],
+                norm: vec![norm],
+            };
+            let found = limit_enclosure(perturbing, &gradients, &point).unwrap();
+            let Interval { low, high } = found.duals[0][0];
+            // Φ = ½ at θ = 0.
+            assert!(low <= 0.5 && 0.5 <= high, "{size}: {low} … {high}");
+            let turned = GradientEnclosure { along_limit: vec![rounded], norm: vec![rounded], ..gradients };
+            let turn = Direction::new(&perturbing, &turned, 0, size).turn;
+            assert!(turn * turn >= 2.0 * (rounded.high - rounded.low) / rounded.high, "{turn:e}");
+        }
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let rows = |values: &[f64]| Points::from_rows("x", values.len(), 1, values.to_vec()).unwrap();
+        let (points, test, limits) = (rows(&[0.5, -1.0]), rows(&[0.3, 0.4]), DMatrix::from_element(1, 2, 1.0));
+        let (targets, scenario) = ([1.0, -1.0], Scenario::OnImage);
+        let perturbing = Perturbing {
+            points: &points,
+            targets: &targets,
+            epsilon: 0.5,
+            scenario,
+            slope: Slope::RELU,
+            limits: &limits,
+        };
+        let about = |low| Interval { low, high: 1.0 };
+        let good = GradientEnclosure {
+            along_test: vec![vec![about(0.5); 2]; 2],
+            along_point: vec![about(0.5); 2],
+            along_limit: vec![about(0.9); 2],
+            norm: vec![about(0.9); 2],
+        };
+        let enclosed = |gradients: &GradientEnclosure| limit_enclosure(perturbing, gradients, &test);
+        let spoil: [fn(&mut GradientEnclosure) -> &mut Vec<Interval>; 4] =
+            [|e| &mut e.along_test[1], |e| &mut e.along_point, |e| &mut e.along_limit, |e| &mut e.norm];
+        for (index, list) in spoil.into_iter().enumerate() {
+            let mut short = good.clone();
+            list(&mut short).pop();
+            assert!(matches!(enclosed(&short), Err(Error::Shape { .. })), "{index}");
+            for low in [f64::NAN, 2.0] {
+                let mut unknown = good.clone();
+                list(&mut unknown)[1].low = low;
+                assert!(matches!(enclosed(&unknown), Err(Error::Scalar { .. })), "{index}: {low}");
+            }
+        }
+        let mut short = good.clone();
+        short.along_test.pop();
+        assert!(enclosed(&short).is_err());
+        let enclosure = enclosed(&good).unwrap();
+        let law = SignMargin { width: 8, time: 1.0, network_t: 1.0 };
+        assert!(enclosure.margins(law, &[1.0, -1.0]).is_ok());
+        assert!(enclosure.margins(SignMargin { network_t: -1.0, ..law }, &[1.0, -1.0]).is_err());
+        for bad in [0.0, 0.5, f64::NAN] {
+            assert!(matches!(enclosure.margins(law, &[1.0, bad]), Err(Error::Label { row: 1, .. })), "{bad}");
         }
     }
 
