@@ -15,7 +15,7 @@ use super::kernel::{Kernel, cross_gram, gram};
 use crate::error::{Error, Result};
 use crate::linalg::dot;
 use crate::loss::{Loss, StandardLoss};
-use crate::problem::{Horizon, Points, Slope, TrainingSet, finite_nonnegative};
+use crate::problem::{Horizon, Points, Slope, TrainingSet, all_finite, finite_nonnegative};
 
 /// A trained function of infinite width, as its change from initialisation.
 #[derive(Debug, Clone)]
@@ -39,10 +39,7 @@ impl Predictor {
                 expected: format!("{}, one per training point", train.count()),
             });
         }
-        if let Some(row) = coefficients.iter().position(|c| !c.is_finite()) {
-            let (name, value) = ("dual coefficients".into(), coefficients[row]);
-            return Err(Error::NotFinite { name, row, column: 0, value });
-        }
+        all_finite("dual coefficients", &coefficients)?;
         Ok(Predictor { train, coefficients, slope, kernel: Kernel::Ntk })
     }
 
@@ -60,7 +57,7 @@ impl Predictor {
     /// (zero if not given).
     ///
     /// # Errors
-    /// As [`SquaredLossFlow::new`]; another number of initial values.
+    /// As [`SquaredLossFlow::new`]; another number of initial values, or one that is not finite.
     pub fn squared(train: &TrainingSet, slope: Slope, horizon: Horizon, initial_train: Option<&[f64]>) -> Result<Self> {
         SquaredLossFlow::new(train, slope, Kernel::Ntk)?.at(horizon, initial_train)
     }
@@ -70,7 +67,8 @@ impl Predictor {
     /// [`DEFAULT_TOLERANCE`] gives function values to about ten digits.
     ///
     /// # Errors
-    /// time < 0, infinite or NaN; a tolerance outside (0, 1); step sizes that vanish (blow-up of the loss's force).
+    /// time < 0, infinite or NaN; a tolerance outside (0, 1); another number of initial values, or one that is not finite;
+    /// step sizes that vanish (blow-up of the loss's force).
     pub fn any_loss(
         train: &TrainingSet,
         slope: Slope,
@@ -91,7 +89,8 @@ impl Predictor {
     /// The predictor of one of the shipped losses, by the best route for it. T = ∞ exists for the squared loss only.
     ///
     /// # Errors
-    /// [`Error::NoInfiniteTimeLimit`] for the others at T = ∞; otherwise as the route's own function.
+    /// [`Error::NoInfiniteTimeLimit`] for the others at T = ∞; another number of initial values, or one that is not finite;
+    /// otherwise as the route's own function.
     pub fn train(
         train: &TrainingSet,
         slope: Slope,
@@ -99,6 +98,8 @@ impl Predictor {
         loss: StandardLoss,
         initial_train: Option<&[f64]>,
     ) -> Result<Self> {
+        // The identity loss does not look at them.
+        initial_values(train, initial_train)?;
         match (loss, horizon) {
             (StandardLoss::Squared, _) => Self::squared(train, slope, horizon, initial_train),
             (_, Horizon::Infinite) => Err(Error::NoInfiniteTimeLimit { loss: loss.name().into() }),
@@ -107,7 +108,8 @@ impl Predictor {
         }
     }
 
-    /// The same coefficients under another kernel (values only; the gradient is that of hidden-layer training).
+    /// The same coefficients under another kernel: for values only, the closed form of the gradient is that of hidden-layer
+    /// training.
     #[must_use]
     pub fn with_kernel(mut self, kernel: Kernel) -> Self {
         self.kernel = kernel;
@@ -142,7 +144,10 @@ impl Predictor {
 fn initial_values(train: &TrainingSet, given: Option<&[f64]>) -> Result<Vec<f64>> {
     match given {
         None => Ok(vec![0.0; train.count()]),
-        Some(values) if values.len() == train.count() => Ok(values.to_vec()),
+        Some(values) if values.len() == train.count() => {
+            all_finite("initial values", values)?;
+            Ok(values.to_vec())
+        }
         Some(values) => Err(Error::Shape {
             name: "initial values".into(),
             found: values.len().to_string(),

@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::Predictor;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg::{Store, dot, multiply_parallel, norm_squared, view};
 use crate::problem::Points;
 use crate::theory::kernel::{Kernel, cross_gram, gradient_factors};
@@ -12,14 +12,26 @@ use crate::theory::kernel::{Kernel, cross_gram, gradient_factors};
 const POINTS_AT_ONCE: usize = 512;
 
 impl Predictor {
+    /// The closed forms are those of Θ.
+    fn check(&self, points: &Points) -> Result<()> {
+        if self.kernel != Kernel::Ntk {
+            return Err(Error::NotCovered {
+                what: "the closed form of the gradient",
+                found: "this predictor's kernel",
+                expected: "the tangent kernel of hidden-layer training",
+            });
+        }
+        self.train.same_dimension("points", points)
+    }
+
     //= P1@e5c64ecb
     /// v(x) = Σ_k c_k Φ(x, x_k) x_k, the weighted sum of training points that the paper's code takes for the limit
     /// direction; d × count, one column per point.
     ///
     /// # Errors
-    /// Points of another dimension.
+    /// Points of another dimension; another kernel than that of hidden-layer training.
     pub fn weighted_sum(&self, points: &Points) -> Result<DMatrix<f64>> {
-        self.train.same_dimension("points", points)?;
+        self.check(points)?;
         let mut weights = cross_gram(Kernel::DerivativeDual, self.slope, &self.train, points);
         for mut column in weights.column_iter_mut() {
             column.iter_mut().zip(&self.coefficients).for_each(|(w, c)| *w *= c);
@@ -35,7 +47,7 @@ impl Predictor {
     /// summand of a training point equal to x is 0 (Φ has a symmetric kink there); d × count.
     ///
     /// # Errors
-    /// Points of another dimension.
+    /// Points of another dimension; another kernel than that of hidden-layer training.
     pub fn boundary_term(&self, points: &Points) -> Result<DMatrix<f64>> {
         Ok(self.gradient_parts(points)?.1)
     }
@@ -45,7 +57,7 @@ impl Predictor {
     /// gradient (the value function itself has a kink there).
     ///
     /// # Errors
-    /// Points of another dimension.
+    /// Points of another dimension; another kernel than that of hidden-layer training.
     pub fn gradient(&self, points: &Points) -> Result<DMatrix<f64>> {
         let (v, b) = self.gradient_parts(points)?;
         Ok(v + b)
@@ -55,9 +67,9 @@ impl Predictor {
     /// floating-point operations for M points.
     ///
     /// # Errors
-    /// Points of another dimension.
+    /// Points of another dimension; another kernel than that of hidden-layer training.
     pub fn gradient_parts(&self, points: &Points) -> Result<(DMatrix<f64>, DMatrix<f64>)> {
-        self.train.same_dimension("points", points)?;
+        self.check(points)?;
         // ∇_xΦ = (1−γ)²/(2π√D)·(x_k − ((1+c)/s²) x)/d: a product with the x_k, and a multiple of x itself. For a training
         // point very close to x the difference cancels: relative to the bounded summand the error is ε/θ, that is 10⁻¹⁰
         // at a relative distance of 10⁻⁶, and the summand is one of N.

@@ -39,7 +39,7 @@ impl SquaredLossFlow {
     /// The predictor at a time; `initial_train` is f_0 at the training points (zero if not given).
     ///
     /// # Errors
-    /// time < 0 or NaN; another number of initial values than training points.
+    /// time < 0 or NaN; another number of initial values than training points, or one that is not finite.
     pub fn at(&self, horizon: Horizon, initial_train: Option<&[f64]>) -> Result<Predictor> {
         if let Horizon::Finite(time) = horizon {
             crate::problem::finite_nonnegative("time", time)?;
@@ -75,5 +75,41 @@ impl SquaredLossFlow {
     #[must_use]
     pub fn eigenvalues(&self) -> &[f64] {
         &self.eigenvalues
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::StandardLoss;
+
+    fn set() -> TrainingSet {
+        let points = Points::from_rows("x", 2, 2, vec![1.0, 0.5, -0.3, 2.0]).unwrap();
+        TrainingSet::new(points, vec![1.0, -1.0]).unwrap()
+    }
+
+    #[test]
+    fn initial_values_that_do_not_fit_are_named_by_every_route() {
+        let losses = [StandardLoss::Identity, StandardLoss::Logistic, StandardLoss::Exponential, StandardLoss::Squared];
+        for loss in losses {
+            let trained =
+                |initial: &[f64]| Predictor::train(&set(), Slope::RELU, Horizon::Finite(1.0), loss, Some(initial));
+            assert!(trained(&[0.1, 0.2]).is_ok());
+            assert!(matches!(trained(&[0.1]), Err(Error::Shape { .. })), "{loss:?}");
+            let found = trained(&[0.1, f64::NAN]).unwrap_err().to_string();
+            assert_eq!(found, "initial values: row 1, column 0 is NaN; expected a finite number", "{loss:?}");
+        }
+    }
+
+    #[test]
+    fn the_gradient_under_another_kernel_is_refused() {
+        let of =
+            |kernel| SquaredLossFlow::new(&set(), Slope::RELU, kernel).unwrap().at(Horizon::Finite(1.0), None).unwrap();
+        let (hidden, both, points) = (of(Kernel::Ntk), of(Kernel::NtkBothLayers), set().points().clone());
+        assert!(hidden.gradient(&points).is_ok() && both.values(&points).is_ok());
+        assert!(matches!(both.gradient(&points), Err(Error::NotCovered { .. })));
+        assert!(matches!(both.gradient_parts(&points), Err(Error::NotCovered { .. })));
+        assert!(matches!(both.weighted_sum(&points), Err(Error::NotCovered { .. })));
+        assert!(matches!(both.boundary_term(&points), Err(Error::NotCovered { .. })));
     }
 }
