@@ -23,16 +23,23 @@ pub fn binomial_upper_tail(trials: u64, probability: f64, observed: u64) -> f64 
 }
 
 /// The smallest count whose upper tail is at most `alpha`: reject "rate ≤ probability" at that many exceedances or more.
-/// `None` if even all trials exceeding would not be significant.
+/// `None` if even all trials exceeding would not be significant. The time is that of a sum over the trials.
+///
+/// # Panics
+/// If the probability lies outside [0, 1].
 #[must_use]
 pub fn rejection_count(trials: u64, probability: f64, alpha: f64) -> Option<u64> {
+    let significant = |count| binomial_upper_tail(trials, probability, count) <= alpha;
+    if !significant(trials) {
+        return None;
+    }
     // The tail falls with the count: halve the range that holds the first count below α.
-    let (mut low, mut high) = (0, trials + 1);
+    let (mut low, mut high) = (0, trials);
     while low < high {
         let middle = low + (high - low) / 2;
-        if binomial_upper_tail(trials, probability, middle) <= alpha { high = middle } else { low = middle + 1 }
+        if significant(middle) { high = middle } else { low = middle + 1 }
     }
-    (low <= trials).then_some(low)
+    Some(low)
 }
 
 /// The probability of reaching `count` exceedances if the true rate is `true_rate`.
@@ -64,6 +71,9 @@ mod tests {
         // R = 400, δ = 0.01: reject at 22 or more; size 2.3·10⁻¹⁰; power 0.9996 against a true rate of 10%.
         assert_eq!(rejection_count(400, 0.01, 1e-9), Some(22));
         assert_eq!((rejection_count(3, 0.5, 1e-9), rejection_count(3, 0.5, 1.0)), (None, Some(0)));
+        assert_eq!((rejection_count(0, 0.5, 0.1), rejection_count(0, 0.5, 1.0)), (None, Some(0)));
+        assert_eq!((rejection_count(u64::MAX, 0.0, 0.1), rejection_count(u64::MAX, 1.0, 0.1)), (Some(1), None));
+        assert_eq!((rejection_count(5, 0.1, 1.1e-5), rejection_count(5, 0.1, 9e-6)), (Some(5), None));
         assert!((binomial_upper_tail(400, 0.01, 22) - 2.3e-10).abs() < 0.05e-10);
         assert!((power(400, 22, 0.1) - 0.9996).abs() < 5e-5);
     }

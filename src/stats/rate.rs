@@ -102,7 +102,8 @@ fn student_tail(degrees_of_freedom: f64, value: f64) -> f64 {
 }
 
 /// Fits [`TwoPowers`] to one group of independent values per x by weighted least squares on the groups' means, weighted by
-/// their own variances. `None` for fewer than three groups, fewer than two values in one, or one without variance.
+/// their own variances. `None` for fewer than three groups, fewer than two values in one, or one without variance; and where
+/// the two powers cannot be told apart, as for a single x.
 #[must_use]
 pub fn fit_two_powers(groups: &[(f64, Vec<f64>)], leading: f64, next: f64) -> Option<TwoPowers> {
     if groups.len() < 3 || groups.iter().any(|(x, values)| values.len() < 2 || *x <= 0.0) {
@@ -119,9 +120,17 @@ pub fn fit_two_powers(groups: &[(f64, Vec<f64>)], leading: f64, next: f64) -> Op
     let (pp, pq, qq) = (sum(&|r| r[0] * r[0]), sum(&|r| r[0] * r[1]), sum(&|r| r[1] * r[1]));
     let (py, qy) = (sum(&|r| r[0] * r[2]), sum(&|r| r[1] * r[2]));
     let determinant = pp * qq - pq * pq;
+    // Its rounding is less than that; a NaN is refused, too.
+    let told_apart = determinant > 16.0 * f64::EPSILON * rows.len() as f64 * pp * qq;
+    if !told_apart {
+        return None;
+    }
     let (a, b) = ((qq * py - pq * qy) / determinant, (pp * qy - pq * py) / determinant);
     let freedom = |values: &[f64]| values.len() as f64 - 1.0;
     let leading_error = (qq / determinant).sqrt();
+    if ![a, b, leading_error].iter().all(|v| v.is_finite()) {
+        return None;
+    }
     let residual = |row: &[f64; 4]| (row[2] - a * row[0] - b * row[1]).abs() * row[3].sqrt();
     let tails = rows.iter().zip(groups).map(|(row, (_, values))| 2.0 * student_tail(freedom(values), residual(row)));
     let worst = tails.fold(1.0, f64::min);
@@ -129,6 +138,11 @@ pub fn fit_two_powers(groups: &[(f64, Vec<f64>)], leading: f64, next: f64) -> Op
     let shares = rows.iter().map(|r| (r[3] * (qq * r[0] - pq * r[1]) / determinant).powi(2) / r[3]);
     let spread: f64 = shares.clone().zip(groups).map(|(v, (_, values))| v * v / freedom(values)).sum();
     let welch = shares.sum::<f64>().powi(2) / spread;
+    // 0/0 where the squares of the variances underflow.
+    let known = welch > 0.0;
+    if !known {
+        return None;
+    }
     let fit = TwoPowers {
         leading: a,
         leading_error,
@@ -137,7 +151,7 @@ pub fn fit_two_powers(groups: &[(f64, Vec<f64>)], leading: f64, next: f64) -> Op
         p_value: (worst * groups.len() as f64).min(1.0),
         leading_p_value: student_tail(welch, a / leading_error),
     };
-    [fit.leading, fit.leading_error, fit.next, fit.lack_of_fit].iter().all(|v| v.is_finite()).then_some(fit)
+    fit.lack_of_fit.is_finite().then_some(fit)
 }
 
 #[cfg(test)]
@@ -189,5 +203,21 @@ mod tests {
         assert!(fit_two_powers(&groups, -1.0, -1.5).is_none());
         let tiny = [(64.0, group(&[1.0, 2.0])), (256.0, group(&[1e-170, 2e-170])), (1024.0, group(&[1.0, 2.0]))];
         assert!(fit_two_powers(&tiny, -1.0, -1.5).is_none());
+    }
+
+    #[test]
+    fn two_powers_are_not_fitted_where_they_cannot_be_told_apart() {
+        let group = |x: f64| (x, vec![0.9 / x, 1.1 / x, 1.3 / x]);
+        for x in [1.0, 64.0, 1e-3] {
+            assert!(fit_two_powers(&[group(x), group(x), group(x)], -0.5, -1.0).is_none(), "{x}");
+        }
+        let groups = [group(64.0), group(256.0), group(1024.0)];
+        assert!(fit_two_powers(&groups, -0.5, -1.0).is_some());
+        assert!(fit_two_powers(&groups, -0.5, -0.5).is_none());
+        assert!(fit_two_powers(&groups, f64::NAN, -0.5).is_none());
+        let far = [group(64.0), group(256.0), (f64::NAN, vec![1.0, 2.0])];
+        assert!(fit_two_powers(&far, -0.5, -1.0).is_none());
+        let tiny: Vec<_> = groups.iter().map(|(x, y)| (*x, y.iter().map(|y| y * 1e-90).collect())).collect();
+        assert!(fit_two_powers(&tiny, -0.5, -1.0).is_none());
     }
 }
