@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use super::Predictor;
 use crate::error::{Error, Result};
 use crate::linalg::{map_columns, norm_squared};
-use crate::problem::{Points, Scenario, TrainingSet, finite_positive};
+use crate::problem::{Points, Scenario, TrainingSet, finite_positive, plus_minus_one};
 
 //= N3@b26cb1af
 /// p_n = ε y'_n ∇_n/‖∇_n‖ for gradients given as the columns of a d × N matrix.
@@ -14,12 +14,16 @@ use crate::problem::{Points, Scenario, TrainingSet, finite_positive};
 /// the squared loss at margins above 1 the sign of the descended perturbation would be the opposite.
 ///
 /// # Errors
-/// ε ≤ 0; a different number of targets; a gradient that is zero or not finite.
+/// ε ≤ 0; a different number of targets, or one other than ±1; no gradients; one that is zero or not finite.
 pub fn perturbations(gradients: &DMatrix<f64>, targets: &[f64], epsilon: f64) -> Result<DMatrix<f64>> {
     finite_positive("epsilon", epsilon)?;
     if targets.len() != gradients.ncols() {
         let expected = format!("{}, one per gradient", gradients.ncols());
         return Err(Error::Shape { name: "targets".into(), found: targets.len().to_string(), expected });
+    }
+    plus_minus_one("targets", targets)?;
+    if gradients.is_empty() {
+        return Err(Error::Empty { name: "gradients".into(), expected: "one with one coordinate" });
     }
     let norms: Vec<f64> =
         gradients.as_slice().chunks_exact(gradients.nrows()).map(|g| norm_squared(g).sqrt()).collect();
@@ -78,7 +82,7 @@ pub fn limit_training_set(
 /// The same for gradients T∇F at the points (d × N) that are already known.
 ///
 /// # Errors
-/// As [`perturbations`] and [`perturbed_points`].
+/// As [`perturbations`] and [`perturbed_points`]; initial gradients of another shape.
 pub fn limit_training_set_along(
     mut gradients: DMatrix<f64>,
     points: &Points,
@@ -88,8 +92,38 @@ pub fn limit_training_set_along(
     initial_gradients: Option<&DMatrix<f64>>,
 ) -> Result<TrainingSet> {
     if let Some(initial) = initial_gradients {
+        if initial.shape() != gradients.shape() {
+            return Err(Error::Shape {
+                name: "initial gradients".into(),
+                found: format!("{} × {}", initial.ncols(), initial.nrows()),
+                expected: format!("{} × {}", gradients.ncols(), gradients.nrows()),
+            });
+        }
         gradients += initial;
     }
     let perturbations = perturbations(&gradients, targets, epsilon)?;
     TrainingSet::new(perturbed_points(points, &perturbations, scenario)?, targets.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_that_do_not_fit_are_errors() {
+        let points = Points::from_rows("x", 3, 2, vec![1.0; 6]).unwrap();
+        let along = |initial: &DMatrix<f64>| {
+            let (gradients, targets) = (DMatrix::from_element(2, 3, 1.0), [1.0, -1.0, 1.0]);
+            limit_training_set_along(gradients, &points, &targets, 0.5, Scenario::OnImage, Some(initial))
+        };
+        assert!(along(&DMatrix::zeros(2, 3)).is_ok());
+        for (rows, columns) in [(3, 2), (2, 2), (0, 0)] {
+            assert!(matches!(along(&DMatrix::zeros(rows, columns)), Err(Error::Shape { .. })), "{rows} × {columns}");
+        }
+        assert!(matches!(perturbations(&DMatrix::zeros(0, 3), &[1.0; 3], 0.5), Err(Error::Empty { .. })));
+        for bad in [f64::NAN, 0.0, 2.0] {
+            let found = perturbations(&DMatrix::from_element(2, 2, 1.0), &[1.0, bad], 0.5);
+            assert!(matches!(found, Err(Error::Label { row: 1, .. })), "{bad}");
+        }
+    }
 }
