@@ -11,12 +11,12 @@ use crate::network::Readout;
 use crate::network::flow::{PairMoments, PairSampling, Truncation};
 use crate::problem::{Points, Scenario, Slope, TrainingSet, finite_positive};
 use crate::random::Streams;
-use crate::theory::Predictor;
 use crate::theory::bound::{
     Geometry, GradientLaw, GradientSample, NetworkLaw, PairCertificate, PairTruncation, PerturbationRule, Perturbing,
     ReadoutLaw, Sampling, SignMargin, SlidingDerivative, Times, gradient_enclosure, gradient_events, limit_enclosure,
     pair_certificate, sampled_drift_bound, sampled_network_error_bound,
 };
+use crate::theory::{Predictor, perturbations, perturbed_points};
 use nalgebra::DMatrix;
 
 /// Where the means and variances of a certificate come from.
@@ -97,6 +97,9 @@ impl<'a> Certifier<'a> {
         }
         let geometry = Geometry::new(setting.train, setting.slope, setting.test)?;
         let limits = Predictor::identity(setting.train, setting.slope, 1.0)?.gradient(setting.train.points())?;
+        // Targets, shapes and gradients are checked before any neuron is trained.
+        let moves = perturbations(&limits, setting.targets, setting.epsilon)?;
+        perturbed_points(setting.train.points(), &moves, setting.scenario)?;
         Ok(Certifier { setting, geometry, limits })
     }
 
@@ -134,7 +137,8 @@ impl<'a> Certifier<'a> {
         let delta = setting.failure_probability;
         let (sample_events, network_events) = gradient_events(test_count, train_count);
         let log = |events: usize, share: f64| (events as f64 / (share * delta)).ln();
-        let sample_t = log(setting.widths * (sample_events + 3 * test_count), OF_SAMPLE);
+        // Any number of widths: a product of integers could wrap, and events be forgotten.
+        let sample_t = log_of_events(setting.widths, sample_events + 3 * test_count, OF_SAMPLE * delta);
         let directions = test_count + 2 * train_count;
         let truncation = PairTruncation::new(setting.train.input_dim(), directions, copies, OF_TRUNCATION * delta)?;
         let moments = self.sample(width, truncation)?;
@@ -199,6 +203,11 @@ impl<'a> Certifier<'a> {
     }
 }
 
+/// t' with widths·events·e^{−t'} = δ.
+fn log_of_events(widths: usize, events: usize, failure_probability: f64) -> f64 {
+    (widths as f64 * events as f64 / failure_probability).ln()
+}
+
 fn gradient_sample(moments: &PairMoments) -> GradientSample {
     let row = |matrix: &DMatrix<f64>| matrix.as_slice().to_vec();
     let both = |moments: &crate::network::flow::Moments| [row(&moments.mean), row(&moments.square)];
@@ -209,5 +218,49 @@ fn gradient_sample(moments: &PairMoments) -> GradientSample {
         across_limit: both(&moments.across_centre),
         across_limit_driven: row(&moments.across_centre_driven.mean),
         halves: [moments.halves.0.clone(), moments.halves.1.clone()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Synthetic, synthetic};
+
+    #[test]
+    fn settings_are_checked_before_anything_is_drawn() {
+        let data = synthetic(Synthetic::Gauss, 3, 4, 2, 1).unwrap();
+        let setting = |targets: &'static [f64]| Setting {
+            train: &data.train,
+            slope: Slope::RELU,
+            test: &data.test,
+            scenario: Scenario::OnImage,
+            epsilon: 0.5,
+            targets,
+            time: 1.0,
+            time_perturbed: 1.0,
+            failure_probability: 0.1,
+            method: Method::Sampled,
+            samples: 10,
+            seed: 1,
+            widths: 1,
+        };
+        let refused = |setting: Setting<'_>| -> Option<String> { Certifier::new(setting).err().map(|e| e.to_string()) };
+        assert_eq!(refused(setting(&[1.0, -1.0, 1.0, -1.0])), None);
+        for bad in [&[1.0, -1.0, 1.0][..], &[1.0, -1.0, 1.0, 0.5], &[1.0, -1.0, 1.0, f64::NAN]] {
+            assert!(refused(setting(bad)).unwrap().contains("targets"), "{bad:?}");
+        }
+        // Equal points with opposite labels: F = 0.
+        let points = Points::from_rows("x", 2, 3, [1.0, 2.0, 3.0].repeat(2)).unwrap();
+        let train = TrainingSet::new(points, vec![1.0, -1.0]).unwrap();
+        let vanishing = Setting { train: &train, ..setting(&[1.0, -1.0]) };
+        assert!(refused(vanishing).unwrap().contains("gradient"));
+    }
+
+    #[test]
+    fn events_are_counted_for_any_number_of_widths() {
+        // 10 is 2·5.
+        assert_eq!(log_of_events(2, 5, 0.1), (10.0_f64 / 0.1).ln());
+        let many = log_of_events(usize::MAX, 2, 0.1);
+        assert!((many - (65.0 * 2.0_f64.ln() - 0.1_f64.ln())).abs() < 1e-12, "{many}");
     }
 }
