@@ -91,7 +91,7 @@ impl MapFigure {
     /// Writes SVG and PNG into an existing directory.
     ///
     /// # Errors
-    /// No panel; arrays that do not fit the raster; a directory that cannot be written to.
+    /// No panel; arrays that do not fit the raster, an axis that does not ascend; a directory that cannot be written to.
     pub fn write(&self, directory: &Path) -> Result<[PathBuf; 2]> {
         let refused = |reason: String| Error::Drawing { figure: self.name.clone(), reason };
         if self.panels.is_empty() || self.columns == 0 {
@@ -104,6 +104,10 @@ impl MapFigure {
                 && panel.contours.iter().all(|contour| contour.values.len() == points);
             if !fits {
                 return Err(refused(format!("map \"{}\": expected {points} values per array", panel.title)));
+            }
+            let ascends = panel.axis.windows(2).all(|pair| pair[0] < pair[1]);
+            if !(ascends && (panel.axis[panel.axis.len() - 1] - panel.axis[0]).is_finite()) {
+                return Err(refused(format!("map \"{}\": expected an axis of ascending numbers", panel.title)));
             }
         }
         picture::write(&self.scene(), &self.name, directory)
@@ -241,19 +245,32 @@ impl MapPanel {
             scene.add(Primitive::Line { x1, y1, x2, y2, stroke, stroke_width: 1.0, stroke_dasharray: None });
         }
         let (low, high) = (self.axis[0], self.axis[self.axis.len() - 1]);
-        let step = if high - low > 10.0 { 5.0 } else { 2.0 };
-        let mut tick = (low / step).ceil() * step;
-        while tick <= high {
+        for tick in ticks(low, high) {
             // Adding 0 turns −0 into 0.
             let label = format!("{}", tick + 0.0).replace('-', "−");
             text(scene, (x(tick), bottom + 18.0), &label, 13, TextAnchor::Middle, None);
             text(scene, (left - 8.0, y(tick) + 4.5), &label, 13, TextAnchor::End, None);
-            tick += step;
         }
         text(scene, (left + SIDE / 2.0, top - 12.0), &self.title, 16, TextAnchor::Middle, None);
         text(scene, (left + SIDE / 2.0, bottom + 40.0), x_label, 14, TextAnchor::Middle, None);
         text(scene, (left - 40.0, top + SIDE / 2.0), y_label, 14, TextAnchor::Middle, Some(-90.0));
     }
+}
+
+/// The multiples of 2 or 5 from `low` to `high`, of ten times as much where they would be too many.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    const MOST: f64 = 100.0;
+    let mut step = if high - low > 10.0 { 5.0 } else { 2.0 };
+    while high - low > MOST * step {
+        step *= 10.0;
+    }
+    let first = (low / step).ceil();
+    let count = (high / step).floor() - first;
+    let mut ticks: Vec<f64> = (0..=MOST as u32).map(f64::from).take_while(|k| *k <= count).collect();
+    ticks.iter_mut().for_each(|k| *k = (first + *k) * step);
+    // Far from 0 two of them may be one number.
+    ticks.dedup();
+    ticks
 }
 
 #[cfg(test)]
@@ -280,8 +297,27 @@ mod tests {
         let [svg, png] = figure.write(directory.path()).unwrap();
         assert!(std::fs::read_to_string(svg).unwrap().trim_end().ends_with("</svg>"));
         assert_eq!(std::fs::read(png).unwrap()[..8], *b"\x89PNG\r\n\x1a\n");
-        let short = MapPanel { filled: vec![true], ..panel };
+        let short = MapPanel { filled: vec![true], ..panel.clone() };
         assert!(MapFigure { panels: vec![short], ..figure.clone() }.write(directory.path()).is_err());
+        for bad in [f64::NAN, f64::INFINITY, -2.0] {
+            let mut crooked = panel.clone();
+            crooked.axis[20] = bad;
+            let refused = MapFigure { panels: vec![crooked], ..figure.clone() }.write(directory.path());
+            assert!(refused.unwrap_err().to_string().contains("ascending"), "{bad}");
+        }
         assert!(MapFigure { panels: vec![], ..figure }.write(directory.path()).is_err());
+    }
+
+    #[test]
+    fn ticks_are_few_on_any_axis() {
+        assert_eq!(ticks(-4.0, 5.0), [-4.0, -2.0, 0.0, 2.0, 4.0]);
+        assert_eq!(ticks(-2.0, 13.0), [0.0, 5.0, 10.0]);
+        assert!(ticks(0.1, 0.9).is_empty());
+        let far = ticks(1e17, 1e17 + 100.0);
+        assert!(far.len() > 1 && far.windows(2).all(|pair| pair[0] < pair[1]), "{far:?}");
+        for high in [1e3, 1e9, 1e300] {
+            let wide = ticks(-high, high);
+            assert!(wide.len() > 10 && wide.len() <= 101 && wide.iter().all(|t| t.abs() <= high), "{wide:?}");
+        }
     }
 }

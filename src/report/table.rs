@@ -42,7 +42,7 @@ impl std::fmt::Display for Table {
             }
             writeln!(f, "{}", line.trim_end())?;
             if index == 0 {
-                writeln!(f, "{}", "─".repeat(widths.iter().sum::<usize>() + 2 * (widths.len() - 1)))?;
+                writeln!(f, "{}", "─".repeat(widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)))?;
             }
         }
         Ok(())
@@ -76,6 +76,7 @@ mod tests {
         let mut table = Table::new(&["m", "√m·Δ"]);
         table.row(vec!["10".into(), "1.5".into()]);
         assert_eq!(table.to_string(), "m   √m·Δ\n────────\n10   1.5\n");
+        assert_eq!(Table::new(&[]).to_string(), "\n\n");
     }
 
     #[test]
