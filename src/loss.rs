@@ -2,8 +2,6 @@
 //!
 //! The training objective is the mean (1/N) Σ ℓ(y_n f(x_n)); gradient flow moves f with ∂_t f(z) = (1/N) Σ y_n g_n Θ(x_n, z).
 
-use crate::error::{Error, Result};
-
 /// A differentiable loss of the margin. Implement it to bring your own.
 pub trait Loss: Sync {
     /// ℓ(u).
@@ -99,21 +97,6 @@ impl Loss for StandardLoss {
 
     fn is_identity(&self) -> bool {
         *self == StandardLoss::Identity
-    }
-}
-
-impl std::str::FromStr for StandardLoss {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        [StandardLoss::Identity, StandardLoss::Logistic, StandardLoss::Exponential, StandardLoss::Squared]
-            .into_iter()
-            .find(|loss| loss.name() == name)
-            .ok_or_else(|| Error::Shape {
-                name: "loss".into(),
-                found: format!("'{name}'"),
-                expected: "identity, logistic, exponential or squared".into(),
-            })
     }
 }
 

@@ -360,18 +360,25 @@ pub fn class(value: f64) -> f64 {
 }
 
 /// Share of values whose class is the label.
+///
+/// # Panics
+/// If there are no values, or another number of labels.
 #[must_use]
 pub fn accuracy(values: &[f64], labels: &[f64]) -> f64 {
     share(values, labels, |value, label| class(*value) == *label)
 }
 
 /// Share of points at which two functions have the same class.
+///
+/// # Panics
+/// If there are no values, or another number of them for g.
 #[must_use]
 pub fn agreement(f: &[f64], g: &[f64]) -> f64 {
     share(f, g, |f, g| class(*f) == class(*g))
 }
 
 fn share<A, B>(a: &[A], b: &[B], same: impl Fn(&A, &B) -> bool) -> f64 {
+    assert!(!a.is_empty() && a.len() == b.len(), "a share of pairs");
     a.iter().zip(b).filter(|(a, b)| same(a, b)).count() as f64 / a.len() as f64
 }
 
@@ -386,14 +393,21 @@ fn largest(values: &[f64]) -> f64 {
 }
 
 /// Mean over columns of |cos| between corresponding columns; a zero column counts as cosine 0.
+///
+/// # Panics
+/// If there are no columns, or matrices of different shapes.
 #[must_use]
 pub fn mean_absolute_cosine(a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
     column_cosines(a, b).iter().map(|c| c.abs()).sum::<f64>() / a.ncols() as f64
 }
 
 /// Cosine between corresponding columns; 0 where one of them vanishes.
+///
+/// # Panics
+/// If there are no columns, or matrices of different shapes.
 #[must_use]
 pub fn column_cosines(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Vec<f64> {
+    assert!(!a.is_empty() && a.shape() == b.shape(), "pairs of columns");
     let d = a.nrows();
     let columns = a.as_slice().chunks_exact(d).zip(b.as_slice().chunks_exact(d));
     columns
@@ -402,4 +416,26 @@ pub fn column_cosines(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Vec<f64> {
             if norms > 0.0 { dot(a, b) / norms } else { 0.0 }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_count_equal_classes() {
+        assert_eq!(accuracy(&[1.0, -0.5, 0.0], &[1.0, 1.0, 1.0]), 2.0 / 3.0);
+        assert_eq!(agreement(&[1.0, -0.5], &[0.1, -3.0]), 1.0);
+    }
+
+    #[test]
+    fn inputs_that_do_not_match_are_not_cut_to_the_shorter() {
+        let refused = |f: fn() -> f64| std::panic::catch_unwind(f).is_err();
+        assert!(refused(|| accuracy(&[1.0, 1.0], &[1.0])));
+        assert!(refused(|| accuracy(&[1.0], &[1.0, 1.0])));
+        assert!(refused(|| accuracy(&[], &[])));
+        assert!(refused(|| agreement(&[1.0, 1.0], &[1.0])));
+        assert!(refused(|| mean_absolute_cosine(&DMatrix::zeros(2, 3), &DMatrix::zeros(2, 2))));
+        assert!(refused(|| mean_absolute_cosine(&DMatrix::zeros(0, 3), &DMatrix::zeros(0, 3))));
+    }
 }

@@ -67,7 +67,7 @@ impl Weights {
         if readout.is_empty() || input_dim == 0 {
             return Err(Error::Empty { name: "network".into(), expected: "one neuron with one input" });
         }
-        if hidden.len() != readout.len() * (input_dim + 1) {
+        if input_dim.checked_add(1).and_then(|stride| stride.checked_mul(readout.len())) != Some(hidden.len()) {
             return Err(Error::Shape {
                 name: "hidden weights".into(),
                 found: format!("{} values", hidden.len()),
@@ -267,6 +267,14 @@ mod tests {
         neurons.fill(3, &mut hidden, &mut readout);
         assert_eq!(hidden, whole.hidden()[12..32]);
         assert_eq!(readout, whole.readout()[3..8]);
+    }
+
+    #[test]
+    fn lengths_that_would_overflow_do_not_fit() {
+        for (hidden, readout) in [(vec![], vec![1.0]), (vec![0.0; 2], vec![1.0; 2])] {
+            let found = Weights::from_augmented(usize::MAX, hidden, readout);
+            assert!(matches!(found, Err(Error::Shape { .. })));
+        }
     }
 
     //= test N1@de793693
