@@ -234,6 +234,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_larger_of_two_numbers_is_unknown_if_one_is() {
+        assert_eq!((larger(1.0, 2.0), larger(2.0, 1.0), larger(-1.0, 0.0)), (2.0, 2.0, 0.0));
+        for other in [-1.0, f64::NEG_INFINITY, f64::INFINITY, f64::NAN] {
+            assert!(larger(f64::NAN, other).is_nan() && larger(other, f64::NAN).is_nan(), "{other}");
+        }
+    }
+
+    #[test]
     fn parallel_products_agree_with_the_definition() {
         let (rows, inner, cols) = (7, 5, 300);
         let lhs: Vec<f64> = (0..rows * inner).map(|i| (i as f64 * 0.7).sin()).collect();

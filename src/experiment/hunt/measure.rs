@@ -93,7 +93,11 @@ fn less(value: f64, rounding: f64) -> f64 {
 impl Observed {
     /// Compares with a bound. `error` (below 1/2) is the probability with which the lower limit may lie above what it limits:
     /// Maurer and Pontil's empirical Bernstein bound (2009, Thm 4) for expectations, Clopper and Pearson's limit for
-    /// probabilities, the order statistic of the exact binomial tail for quantiles. A certain number has no error.
+    /// probabilities, the order statistic of the exact binomial tail for quantiles. A certain number has no error. A single
+    /// value of an expectation leaves nothing beyond doubt.
+    ///
+    /// # Panics
+    /// If there are no values or trials.
     #[must_use]
     pub fn measure(&self, bound: f64, error: f64) -> Measurement {
         match self {
@@ -101,9 +105,12 @@ impl Observed {
                 Measurement { observed: *value, lower: less(*value, *rounding), bound }
             }
             Observed::Expectation { values, range, rounding } => {
+                assert!(!values.is_empty(), "a sample");
                 let (n, t) = (values.len() as f64, (4.0 / error).ln());
-                let deviation =
-                    (2.0 * variance(values) * t / n).sqrt() + 7.0 * (range.1 - range.0) * t / (3.0 * (n - 1.0));
+                let deviation = match values.len() {
+                    1 => f64::INFINITY,
+                    _ => (2.0 * variance(values) * t / n).sqrt() + 7.0 * (range.1 - range.0) * t / (3.0 * (n - 1.0)),
+                };
                 let observed = mean(values).abs();
                 Measurement { observed, lower: less(less(observed, deviation), *rounding), bound }
             }
@@ -146,7 +153,8 @@ impl Observed {
             Observed::Certain { value, rounding } => ratio(less(*value, *rounding), bound),
             Observed::Expectation { values, range, rounding } => {
                 let n = values.len() as f64;
-                beyond_doubt(n, mean(values).abs(), variance(values), range.1 - range.0, *rounding)
+                let variance = if values.len() == 1 { f64::INFINITY } else { variance(values) };
+                beyond_doubt(n, mean(values).abs(), variance, range.1 - range.0, *rounding)
             }
             Observed::Event { trials, count } => {
                 let (n, share) = (*trials as f64, *count as f64 / *trials as f64);
@@ -210,6 +218,9 @@ mod tests {
             let fine = observe(0.5, unknown).measure(0.1, 0.1);
             assert!(!fine.violates() && fine.lower_ratio() == 0.0, "{fine:?}");
         }
+        let one = |value| Observed::Expectation { values: vec![value], range: (0.5, 0.5), rounding: 0.0 };
+        assert!(!one(0.5).measure(0.1, 0.1).violates() && one(0.5).promise(0.1, 10.0) == 0.0);
+        assert!(one(nan).measure(0.1, 0.1).violates() && one(nan).promise(0.1, 10.0) == f64::MAX);
     }
 
     #[test]
