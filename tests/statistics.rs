@@ -6,6 +6,8 @@
 //! Every random number comes from a stream named after the test; a failure prints the seed.
 
 mod common;
+#[path = "statistics/levels.rs"]
+mod levels;
 #[path = "common/skewed.rs"]
 mod skewed;
 
