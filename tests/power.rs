@@ -47,6 +47,8 @@ mod oracle;
 mod program;
 #[path = "power/rate.rs"]
 mod rate;
+#[path = "common/skewed.rs"]
+mod skewed;
 #[path = "power/theory.rs"]
 mod theory;
 

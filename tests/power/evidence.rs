@@ -13,6 +13,8 @@ use perturbation_learning::stats::{
 };
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
+use crate::skewed::student_level;
+
 /// The probability with which a stated power is an overstatement, per part of an instrument (six at most).
 const DOUBT: f64 = 1e-7;
 
@@ -28,8 +30,18 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// Whether the values' expectation lies within `allowance` of `expected`; wrongly rejected with probability `error`.
+    /// Whether the values' expectation lies within `allowance` of `expected`; wrongly rejected with probability `error`, if the
+    /// values are near enough to normal.
     pub fn mean(values: &[f64], expected: f64, allowance: f64, error: f64) -> Self {
+        Self::at_level(values, expected, allowance, error)
+    }
+
+    /// The same for values of this skewness, as squares are, and no allowance.
+    pub fn mean_of_skewed(values: &[f64], skewness: f64, expected: f64, error: f64) -> Self {
+        Self::at_level(values, expected, 0.0, student_level(values.len(), skewness, error))
+    }
+
+    fn at_level(values: &[f64], expected: f64, allowance: f64, level: f64) -> Self {
         let (count, spread) = (values.len() as f64, variance(values));
         let beyond = (mean(values) - expected).abs() - allowance;
         if spread == 0.0 {
@@ -40,7 +52,7 @@ impl Evidence {
         let distance = beyond / (spread / count).sqrt();
         let student = StudentsT::new(0.0, 1.0, freedom).unwrap();
         let p = if distance <= 0.0 { 1.0 } else { 2.0 * student.cdf(-distance) };
-        let critical = student_quantile(freedom, error / 2.0);
+        let critical = student_quantile(freedom, level / 2.0);
         Evidence::Mean { distance, critical, growth: growth(values), p }
     }
 
