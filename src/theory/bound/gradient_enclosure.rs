@@ -168,7 +168,7 @@ pub fn gradient_events(test_count: usize, train_count: usize) -> (usize, usize) 
 /// L_n = B + √(B² + A)".
 ///
 /// Inputs: the data and the law, the sample's moments, sizes and confidences, the test points. Tightness: the
-/// largest norm of 400 networks is .44 of its upper bound (tests/certify.rs).
+/// largest norm of 400 networks is .42 of its upper bound (tests/certify.rs).
 ///
 /// # Errors
 /// Shapes that do not fit; time ≤ 0 or not finite; a limit d_n = 0; a mean of the sample that is not finite, or negative
