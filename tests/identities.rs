@@ -7,6 +7,8 @@ mod closed_forms;
 mod common;
 #[path = "identities/drift.rs"]
 mod drift;
+#[path = "common/skewed.rs"]
+mod skewed;
 #[path = "identities/training.rs"]
 mod training;
 
