@@ -63,7 +63,7 @@ fn missed(law: &Law, count: usize, z: f64, trials: usize, purpose: &str) -> (f64
 
 /// The figures of `skewed::student_level`.
 #[test]
-#[ignore = "a minute of simulation; run it when the level's formula changes"]
+#[ignore = "minutes of simulation; run it when the level's formula changes"]
 fn levels_for_skewed_values_miss_no_more_often_than_they_say() {
     // R, the law's skewness (that of f₀², if no gamma law's), the level's, its error, trials.
     let cases = [
@@ -88,11 +88,10 @@ fn levels_for_skewed_values_miss_no_more_often_than_they_say() {
             Law::Output { lambda: 2.0 * z / (skewness * (count as f64).sqrt()) }
         };
         let (found, own) = missed(&law, count, z, trials, &format!("{name}/{count}/{skewness}"));
-        let student = 2.0 * student_quantile(count as f64 - 1.0, 0.5 * error);
+        let student = student_quantile(count as f64 - 1.0, 0.5 * error);
         say(format_args!(
-            "{name}, R = {count}, skewness {skewness:.2}, level for {allowed:.2} and {error:.1e}: z = {z:.3} (Student {:.3}), misses \
+            "{name}, R = {count}, skewness {skewness:.2}, level for {allowed:.2} and {error:.1e}: z = {z:.3} (Student {student:.3}), misses \
              with probability {found:.2e} ± {own:.0e}, {:.1} times less",
-            0.5 * student,
             error / found
         ));
         assert!(own < 0.2 * found, "{name} {count}: too few trials");
