@@ -115,7 +115,7 @@ fn commands() -> Vec<(String, &'static [&'static str], Rule)> {
         (learn(&format!("--scenario a --width 40 {descent}")), &[], Rule::descent(200)),
         (learn(&format!("--scenario b --width 40 {descent} --loss logistic")), &[], Rule::descent(200)),
         (learn(&format!("--scenario b --width 40 {descent} --precision f32")), &[], Rule::single()),
-        // Widths at which some points are certified and some are not, a tenth and 85 %.
+        // Widths at which some points are certified and some are not, a tenth and 90 %.
         (format!("{certify} --width 65536 --samples 4000"), &[], Rule::of(CLOSED)),
         (format!("{certify} --width 262144 --method closed-form"), &[], Rule::of(CLOSED)),
         // How far certified networks g move: a hunt through limits, bounds and flows, whose path must be the same.
