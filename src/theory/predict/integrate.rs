@@ -6,8 +6,11 @@ use crate::error::{Error, Result};
 use crate::linalg::symmetric_times;
 use crate::loss::Loss;
 
-/// Error per step in α, relative to 1 + |α|.
+/// Error per step in α, relative to |α| + 1, or to |α| + [`WIDEST`]/κ for the large kernels of long inputs, κ = max_k (1/N) Σ_l |Θ_kl|: there
+/// outputs change by one while α changes by 1/κ.
 pub const DEFAULT_TOLERANCE: f64 = 1e-11;
+/// The κ up to which errors in α are taken relative to |α| + 1: outputs, which err by κ times as much, have nine digits or more.
+const WIDEST: f64 = 1e2;
 
 /// Butcher tableau of Dormand and Prince (1980); the last row of `STAGES` is the fifth-order solution itself.
 const STAGES: [&[f64]; 6] = [
@@ -49,6 +52,8 @@ pub(super) fn dual_flow(
     if time == 0.0 {
         return Ok(alpha);
     }
+    let kappa = kernel.as_slice().chunks_exact(n).map(|column| column.iter().map(|k| k.abs()).sum::<f64>() / n as f64);
+    let unit = (WIDEST / kappa.fold(0.0, f64::max)).min(1.0);
     let failed = |now: f64, reason| Err(Error::Integration { time: now, horizon: time, reason });
     let mut now = 0.0;
     let mut slopes: Vec<Vec<f64>> = vec![force(&alpha)];
@@ -61,7 +66,7 @@ pub(super) fn dual_flow(
             let point = combine(&alpha, step, stage, &slopes);
             slopes.push(force(&point));
         }
-        let error = weighted_error(&alpha, step, &slopes) / tolerance;
+        let error = weighted_error(&alpha, unit, step, &slopes) / tolerance;
         if error <= 1.0 {
             alpha = combine(&alpha, step, STAGES[5], &slopes);
             now += step;
@@ -97,12 +102,12 @@ fn combine(alpha: &[f64], step: f64, weights: &[f64], slopes: &[Vec<f64>]) -> Ve
     point
 }
 
-/// The largest estimated error of the step over the coefficients, relative to 1 + |α|; NaN if one is not a number.
-fn weighted_error(alpha: &[f64], step: f64, slopes: &[Vec<f64>]) -> f64 {
+/// The largest estimated error of the step over the coefficients, relative to `unit` + |α|; NaN if one is not a number.
+fn weighted_error(alpha: &[f64], unit: f64, step: f64, slopes: &[Vec<f64>]) -> f64 {
     let mut worst = 0.0_f64;
     for (k, a) in alpha.iter().enumerate() {
         let error: f64 = ERROR.iter().zip(slopes).map(|(weight, slope)| weight * slope[k]).sum::<f64>() * step;
-        let relative = error.abs() / (1.0 + a.abs());
+        let relative = error.abs() / (unit + a.abs());
         if relative.is_nan() {
             return f64::NAN;
         }
@@ -128,6 +133,27 @@ mod tests {
             let logistic = reached(StandardLoss::Logistic);
             let passed = logistic + logistic.exp_m1();
             assert!((passed - time).abs() < 1e-8 * time * logistic.max(1.0), "{time:e}: {logistic}");
+        }
+    }
+
+    /// The same with the kernels of long inputs, where α moves by 1/K while f moves by one.
+    #[test]
+    fn large_kernels_are_resolved() {
+        for size in [1e3, 1e6, 1e12, 1e60, 1e140] {
+            let kernel = DMatrix::from_element(1, 1, size);
+            for passed in [1e-3, 1.0, 1e3, 1e9] {
+                let reached = |loss: StandardLoss| {
+                    size * dual_flow(&kernel, &[1.0], &[0.0], &loss, passed / size, DEFAULT_TOLERANCE).unwrap()[0]
+                };
+                let exponential = reached(StandardLoss::Exponential);
+                assert!(
+                    (exponential - passed.ln_1p()).abs() < 1e-7 * exponential,
+                    "{size:e} {passed:e}: {exponential}"
+                );
+                let logistic = reached(StandardLoss::Logistic);
+                let found = logistic + logistic.exp_m1();
+                assert!((found - passed).abs() < 1e-7 * passed * logistic.max(1.0), "{size:e} {passed:e}: {logistic}");
+            }
         }
     }
 
