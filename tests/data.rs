@@ -263,6 +263,26 @@ fn labels_need_exactly_two_classes() {
     assert!(message(labels_like("t", &[3.0, 7.0], &[5.0])).contains("row 0 has label 5; expected 3 or 7"));
 }
 
+/// What pandas writes for an array without names of columns, and other separators.
+#[test]
+fn headers_of_column_numbers_and_other_separators_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.csv");
+    let read = |content: &str| {
+        std::fs::write(&path, content).unwrap();
+        perturbation_learning::data::read_points(&path).map_err(|error| error.to_string())
+    };
+    let refused = read("0,1,2\n0.5,1,2\n").unwrap_err();
+    assert!(refused.contains("line 1 is 0,1,…,2, a header of column numbers"), "{refused}");
+    for points in ["0.0,1,2\n0.5,1,2\n", "0,1\n0.5,1\n", "0.5,1,2\n0,1,2\n", "a,b,c\n0,1,2\n"] {
+        assert!(read(points).is_ok(), "{points}");
+    }
+    for separator in [";", "\t", " "] {
+        let refused = read(&format!("1{separator}2\n3{separator}4\n")).unwrap_err();
+        assert!(refused.ends_with("(fields are separated by commas)"), "{refused}");
+    }
+}
+
 #[test]
 fn synthetic_sets_are_prefix_stable_and_distributed_as_stated() {
     for kind in [Synthetic::Gauss, Synthetic::ShiftedGauss] {

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::npy::Array;
 use crate::error::{Error, Result};
 
-/// Reads a table of finite numbers. A first line in which no field is a number is a header and is skipped.
+/// Reads a table of finite numbers. A first line in which no field is a number is a header and is skipped; one that counts its columns, as pandas
+/// names those of an array, is refused, as it would be read as a point.
 pub(super) fn read_csv(path: &Path) -> Result<Array> {
     let fail = |problem: String| Error::Format { path: path.into(), problem };
     let raw = std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?;
@@ -24,12 +25,25 @@ pub(super) fn read_csv(path: &Path) -> Result<Array> {
             columns = record.len();
             continue;
         }
+        if index == 0
+            && record.len() > 2
+            && record.iter().enumerate().all(|(column, field)| field == column.to_string())
+        {
+            let last = record.len() - 1;
+            return Err(fail(format!(
+                "line {line} is 0,1,…,{last}, a header of column numbers; expected a point (remove the line)"
+            )));
+        }
         if columns != 0 && record.len() != columns {
             return Err(fail(format!("line {line} has {} fields; expected {columns}", record.len())));
         }
         columns = record.len();
         for (column, field) in record.iter().enumerate() {
-            let wrong = |what| fail(format!("line {line}, column {}: '{field}' is not a {what}", column + 1));
+            let shown: String = field.chars().take(60).collect();
+            let shown = if shown.len() < field.len() { format!("{shown}…") } else { shown };
+            let other = [';', '\t', ' '].iter().any(|separator| field.contains(*separator));
+            let hint = if other { " (fields are separated by commas)" } else { "" };
+            let wrong = |what| fail(format!("line {line}, column {}: '{shown}' is not a {what}{hint}", column + 1));
             let value = field.parse::<f64>().map_err(|_| wrong("number"))?;
             if !value.is_finite() {
                 return Err(wrong("finite number in double precision"));
