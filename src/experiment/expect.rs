@@ -51,6 +51,11 @@ impl Experiment {
                 expected,
             });
         }
+        let (time, time_perturbed) = (finite_positive("time", time)?, finite_positive("time of g", time_perturbed)?);
+        if self.width == 0 || !self.width.is_multiple_of(2) {
+            let expected = "a positive even number (antisymmetric pairs)";
+            return Err(Error::Scalar { name: "width", value: self.width as f64, expected });
+        }
         let (train, test) = (&data.train, &data.test);
         let targets = random_signs(&Streams::new(self.seed, "targets"), train.count());
         let limit = Predictor::identity(train, self.slope, 1.0)?;
@@ -63,7 +68,6 @@ impl Experiment {
         let inputs = second_network_fluctuation_limit(train, self.slope, rule, test, law, DRAWS, &streams)?;
         let width = self.width as f64;
         let root_mean = |values: Vec<f64>| (values.iter().sum::<f64>() / values.len() as f64).sqrt();
-        let time = finite_positive("time", time)?;
         let of_inputs = inputs.iter().map(|inputs| inputs.value / (time * width.sqrt()));
         let of_g = of_g.iter().zip(of_inputs).map(|(own, of_inputs)| 2.0 * own / width + of_inputs);
         Ok(ExpectedDeviations {

@@ -6,6 +6,7 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 use super::dual::Pair;
+use super::fluctuation::check_fourth_moment;
 use crate::error::Result;
 use crate::problem::{Points, Slope, TrainingSet};
 
@@ -20,9 +21,10 @@ use crate::problem::{Points, Slope, TrainingSet};
 /// errs by at most that times ((1−γ)/2)⁴ κ(z) κ(z') E ω². Cost: 3 × 72 arcsines for each pair of test points and each pair of samples.
 ///
 /// # Errors
-/// Test points of another dimension.
+/// Test points of another dimension; a fourth moment below 1 or not finite.
 pub fn kernel_covariance(train: &TrainingSet, slope: Slope, test: &Points, fourth_moment: f64) -> Result<DMatrix<f64>> {
     train.points().same_dimension("test points", test)?;
+    check_fourth_moment(fourth_moment)?;
     let angle = |x: &[f64], z: &[f64]| Pair::new(x, z).angle();
     let within: Vec<Vec<f64>> =
         train.points().iter().map(|x| train.points().iter().map(|y| angle(x, y)).collect()).collect();

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::dual::Pair;
 use super::kernel::{Kernel, cross_gram, gram};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg::dot;
 use crate::problem::{Points, Slope, TrainingSet};
 
@@ -20,12 +20,15 @@ use crate::problem::{Points, Slope, TrainingSet};
 ///
 /// `fourth_moment` is E ω² = m² E a⁴: 3 for Gaussian readouts, 1 for ±1/√m. The expectation of φ'(u_z)²φ'(u_n)φ'(u_k)
 /// is closed-form by the probability ½ − (θ₁₂+θ₁₃+θ₂₃)/(4π) that three jointly Gaussian variables are all non-negative.
-/// Cost: N² angles once, then 2N² operations per test point.
+/// Cost: N² angles once, then 2N² operations per test point. The absolute error is that of
+/// [`variance_error_bound`](super::bound::variance_error_bound): with ±1/√m, where the variance falls like (1−γ)², little of it is left for γ
+/// very near to 1.
 ///
 /// # Errors
-/// Test points of another dimension.
+/// Test points of another dimension; a fourth moment below 1, which no variable of variance 1 has, or not finite.
 pub fn kernel_variance(train: &TrainingSet, slope: Slope, test: &Points, fourth_moment: f64) -> Result<Vec<f64>> {
     train.points().same_dimension("test points", test)?;
+    check_fourth_moment(fourth_moment)?;
     let n = train.count();
     // P(u_n, u_k ≥ 0) is the derivative dual of the ReLU.
     let both = gram(Kernel::DerivativeDual, Slope::RELU, train.points());
@@ -48,8 +51,37 @@ pub fn kernel_variance(train: &TrainingSet, slope: Slope, test: &Points, fourth_
             weights.iter().enumerate().map(|(k, w)| w * dot(&weights, &both.as_slice()[k * n..][..n])).sum();
         let second_moment =
             on_both * over_pairs + 2.0 * on_one * total * dot(&weights, with_z) + constant * total * total;
-        fourth_moment * second_moment - limit * limit
+        // Of a variance far below these two numbers rounding may leave less than nothing.
+        (fourth_moment * second_moment - limit * limit).max(0.0)
     };
     let tests: Vec<(usize, &[f64])> = test.iter().enumerate().collect();
     Ok(tests.into_par_iter().map(variance).collect())
+}
+
+/// E ω² of readouts with E ω = 1.
+pub(super) fn check_fourth_moment(fourth_moment: f64) -> Result<()> {
+    if fourth_moment.is_finite() && fourth_moment >= 1.0 {
+        return Ok(());
+    }
+    let expected = "a finite number, at least 1: that of a variable of variance 1";
+    Err(Error::Scalar { name: "fourth moment of the readouts", value: fourth_moment, expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Synthetic, synthetic};
+
+    /// What rounding leaves of a variance of 10⁻²⁰ and less is no negative number.
+    #[test]
+    fn no_variance_is_negative_and_impossible_moments_are_refused() {
+        let data = synthetic(Synthetic::Gauss, 5, 8, 50, 1).unwrap();
+        for slope in [1.0 - 1e-8, 1.0 - 1e-9, 1.0 - 1e-10] {
+            let variance = kernel_variance(&data.train, Slope::new(slope).unwrap(), &data.test, 1.0).unwrap();
+            assert!(variance.iter().all(|variance| *variance >= 0.0), "{variance:?}");
+        }
+        for wrong in [0.999, f64::NAN, f64::INFINITY] {
+            assert!(kernel_variance(&data.train, Slope::RELU, &data.test, wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -140,7 +140,7 @@ impl Geometry {
     fn from_merged(set: &TrainingSet, points: &Points, labels: &[f64], slope: Slope, test: &Points) -> Result<Self> {
         set.points().same_dimension("test points", test)?;
         let limit = Predictor::identity(set, slope, 1.0)?.values(test)?;
-        let variance = kernel_variance(set, slope, test, 1.0)?.into_iter().map(|v| v.max(0.0)).collect();
+        let variance = kernel_variance(set, slope, test, 1.0)?;
         let weights: Vec<f64> = labels.iter().map(|y| y / set.count() as f64).collect();
         let within = signed_gram(points, &weights, 1.0, points.as_columns());
         let towards = signed_gram(points, &weights, 1.0, test.as_columns());
