@@ -87,7 +87,7 @@ pub fn run(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {
         outcome,
         run,
     })?;
-    Ok(if violated { Verdict::Rejected } else { Verdict::Held })
+    Ok(Verdict::of(violated))
 }
 
 fn list(arguments: &FalsifyArguments) -> anyhow::Result<Verdict> {

@@ -74,6 +74,13 @@ fn place(path: &Path) -> PathBuf {
     }
 }
 
+/// Makes a directory, with those that it lies in, if it does not exist.
+pub fn make_directory(directory: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory)
+        .map_err(|source| perturbation_learning::Error::Io { path: directory.into(), source })?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

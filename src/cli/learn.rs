@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use perturbation_learning::data::{
-    self, ClassPair, DataSet, Synthetic, classes_to_signs, fashion, idx_files, labels_like, load_idx_directory, mnist,
-    synthetic,
+    self, ArrayFiles, ClassPair, DataSet, Synthetic, check_writable_directory, classes_to_signs, fashion, idx_files,
+    labels_like, load_idx_directory, mnist, synthetic,
 };
 use perturbation_learning::experiment::expect::ExpectedDeviations;
-use perturbation_learning::experiment::learn::{Experiment, Outcome, Schedule, Training};
+use perturbation_learning::experiment::learn::{Comparison, Experiment, Outcome, Run, Schedule, Training};
 use perturbation_learning::problem::{Slope, TrainingSet};
 use perturbation_learning::report::{RunRecord, Table, significant};
 use serde::Serialize;
@@ -19,14 +19,15 @@ use super::arguments::{
     parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history,
     require_memory,
 };
-use super::files::Files;
+use super::files::{Files, make_directory};
 use super::{Verdict, say};
 
 /// Where the data come from: a name, a directory, or the user's arrays. (What conflicts with `data` cannot require it: one of
 /// two arguments that conflict counts as given if the other is.)
 #[derive(Debug, Args)]
 pub struct DataArguments {
-    /// Data: mnist, fashion (embedded), gauss, shifted-gauss (synthetic), or a directory with IDX files.
+    /// Data: mnist, fashion (embedded), gauss (standard normal points with random labels), shifted-gauss (two classes, shifted against each
+    /// other), or a directory with IDX files.
     #[arg(long, value_name = "NAME|DIR", conflicts_with_all = ["train", "labels", "test"])]
     pub data: Option<String>,
     /// Classes of an IDX directory: the label that becomes +1, then the one that becomes −1.
@@ -233,6 +234,10 @@ pub struct LearnArguments {
     /// --init antisymmetric, and training points that differ).
     #[arg(long, requires = "flow")]
     expect: bool,
+    /// Write the arrays behind the figures, .npy, into this directory: targets (N), perturbations (N × d), and, at the test points, f_initial,
+    /// f, f_limit (f_0 + T·F) and the same of g.
+    #[arg(long, value_name = "DIR")]
+    arrays_out: Option<PathBuf>,
     #[command(flatten)]
     random: Random,
     #[command(flatten)]
@@ -253,11 +258,28 @@ struct LearnResult {
     run: RunRecord,
 }
 
+/// What `--arrays-out` writes.
+const ARRAY_FILES: [&str; 8] = [
+    "targets.npy",
+    "perturbations.npy",
+    "f_initial.npy",
+    "f.npy",
+    "f_limit.npy",
+    "g_initial.npy",
+    "g.npy",
+    "g_limit.npy",
+];
+
 /// Runs the experiment and prints it.
 pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
     let start = std::time::Instant::now();
     let inputs = arguments.data.paths()?.into_iter().chain(arguments.test_labels.clone()).collect();
-    Files { inputs, ..Files::default() }.check(&arguments.common)?;
+    let mut inside = Vec::new();
+    if let Some(directory) = &arguments.arrays_out {
+        check_writable_directory(directory)?;
+        inside.extend(ARRAY_FILES.map(|name| directory.join(name)));
+    }
+    Files { inputs, inside, ..Files::default() }.check(&arguments.common)?;
     let data = arguments.data.load(arguments.test_labels.as_ref(), arguments.random.seed)?;
     if arguments.descent {
         require_descent_memory(arguments.width, &data.train, arguments.loss, arguments.precision)?;
@@ -275,7 +297,12 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
         seed: arguments.random.seed,
     };
     let expected = arguments.expect.then(|| experiment.expected_deviations(&data)).transpose()?;
-    let outcome = experiment.run(&data)?.outcome;
+    let finished = experiment.run(&data)?;
+    let mut files = ArrayFiles::default();
+    if let Some(directory) = &arguments.arrays_out {
+        add_arrays(&mut files, directory, &finished)?;
+    }
+    let outcome = finished.outcome;
     if !arguments.common.json_on_stdout() {
         print(&outcome, expected);
     }
@@ -290,7 +317,20 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
         experiment,
         run,
     })?;
+    files.commit()?;
     Ok(Verdict::Held)
+}
+
+fn add_arrays(files: &mut ArrayFiles, directory: &Path, run: &Run) -> anyhow::Result<()> {
+    make_directory(directory)?;
+    let [targets, perturbations, rest @ ..] = ARRAY_FILES.map(|name| directory.join(name));
+    files.vector(&targets, &run.targets)?;
+    files.point_columns(&perturbations, &run.perturbations)?;
+    let of = |network: &Comparison| [network.initial.clone(), network.trained.clone(), network.limit_values()];
+    for (path, values) in rest.iter().zip([of(&run.f), of(&run.g)].concat()) {
+        files.vector(path, &values)?;
+    }
+    Ok(())
 }
 
 impl LearnArguments {
@@ -338,9 +378,12 @@ fn print(outcome: &Outcome, expected: Option<ExpectedDeviations>) {
     }
     row("size of the initial output (rms)", number(outcome.initial_f_scale), number(outcome.initial_g_scale));
     row("training time", number(outcome.time), number(outcome.time_perturbed));
+    if let (Some(f), Some(g)) = (outcome.flip_share_f, outcome.flip_share_g) {
+        row("pairs of neuron and point that changed sides", percent(f), percent(g));
+    }
     say(format_args!("{table}"));
     say(format_args!("agreement of f and g on the test points   {}", percent(outcome.agreement)));
     say(format_args!("  predicted by the infinite-width limits  {}", percent(outcome.agreement_limit)));
     say(format_args!("cosine of the perturbations to ∇F         {}", significant(outcome.cosine_limit_gradient, 4)));
-    say(format_args!("  to the paper's weighted sum             {}", significant(outcome.cosine_weighted_sum, 4)));
+    say(format_args!("  |cosine| to the paper's weighted sum    {}", significant(outcome.cosine_weighted_sum, 4)));
 }

@@ -59,6 +59,21 @@ pub enum Verdict {
     Rejected,
 }
 
+impl Verdict {
+    fn of(rejected: bool) -> Self {
+        if rejected { Verdict::Rejected } else { Verdict::Held }
+    }
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Held => ExitCode::SUCCESS,
+            Verdict::Rejected => ExitCode::from(1),
+        }
+    }
+}
+
 /// An error with its causes, as far as it does not name them itself.
 fn with_causes(error: &anyhow::Error) -> String {
     error.chain().skip(1).fold(error.to_string(), |text, cause| {
@@ -97,8 +112,7 @@ pub fn main() -> ExitCode {
         None => Ok(verdict),
     });
     match verdict {
-        Ok(Verdict::Held) => ExitCode::SUCCESS,
-        Ok(Verdict::Rejected) => ExitCode::from(1),
+        Ok(verdict) => verdict.into(),
         Err(error) => {
             // Nobody may be listening; the exit status says it as well.
             let _ = writeln!(std::io::stderr(), "error: {}", with_causes(&error));
@@ -152,5 +166,18 @@ fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Tightness(arguments) => tightness::run(&arguments),
         Command::Paper(arguments) => paper::run(&arguments),
         Command::Merge(arguments) => paper::run_merge(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever runs the program in a script learns of a rejected claim.
+    #[test]
+    fn a_rejected_claim_is_exit_status_1() {
+        let status = |rejected| format!("{:?}", ExitCode::from(Verdict::of(rejected)));
+        assert_eq!(status(false), format!("{:?}", ExitCode::from(0)));
+        assert_eq!(status(true), format!("{:?}", ExitCode::from(1)));
     }
 }

@@ -73,7 +73,7 @@ pub fn run(arguments: &TightnessArguments) -> anyhow::Result<Verdict> {
             say(format_args!("VIOLATED: {}", violated.join(", ")));
         }
     }
-    let verdict = if violated.is_empty() { Verdict::Held } else { Verdict::Rejected };
+    let verdict = Verdict::of(!violated.is_empty());
     let run = RunRecord::new(seed, start.elapsed().as_secs_f64());
     arguments.common.write(&Document { rows, violated, run })?;
     Ok(verdict)

@@ -21,7 +21,7 @@ use super::arguments::{
     Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, parse_count, parse_nonnegative,
     parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history, require_memory,
 };
-use super::files::Files;
+use super::files::{Files, make_directory};
 
 /// Train one network of finite width and evaluate it at test points.
 ///
@@ -87,7 +87,8 @@ pub struct TrainArguments {
     /// Where to write the M outputs before training.
     #[arg(long, value_name = "F0")]
     initial_out: Option<PathBuf>,
-    /// Where to write the input gradients after training at the training points, N×d.
+    /// Where to write the input gradients after training at the training points, N×d. After --flow a neuron that slides along the boundary of a
+    /// point has there the derivative, between γ and 1, that keeps it on it, which the weights alone do not tell.
     #[arg(long, value_name = "G")]
     gradient_out: Option<PathBuf>,
     /// Directory for the trained weights: hidden.npy (m×d), bias.npy, readout.npy (m each).
@@ -198,8 +199,7 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
 }
 
 fn add_weights(files: &mut ArrayFiles, directory: &Path, weights: &Weights) -> anyhow::Result<()> {
-    std::fs::create_dir_all(directory)
-        .map_err(|source| perturbation_learning::Error::Io { path: directory.into(), source })?;
+    make_directory(directory)?;
     let d = weights.input_dim();
     let rows = weights.hidden().chunks_exact(d + 1);
     let hidden = DMatrix::from_iterator(d, weights.width(), rows.clone().flat_map(|row| row[..d].iter().copied()));

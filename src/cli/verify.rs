@@ -83,7 +83,8 @@ struct Settings {
 
 const DESCRIPTION: &str = "Networks of growing width beside their infinite-width limits. deviation_* are relative root \
     mean squares; agreement_* shares of test points; 'alone' is training on perturbations only (scenario a), 'on_image' \
-    on perturbed images (scenario b). A claim's interval misses its number with probability error_probability.";
+    on perturbed images (scenario b). error_probability is that of rejecting the claim if it is true; its interval, if \
+    there is one, misses the number that it is about no more often.";
 
 /// Runs the verification, prints tables, writes the document.
 pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
@@ -107,8 +108,7 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
         reports.push(report);
     }
     bar.finish_and_clear();
-    let all_held = reports.iter().flat_map(|r| &r.claims).all(|c| c.verdict == verify::Verdict::Held);
-    let rejected = reports.iter().flat_map(|r| &r.claims).any(|c| c.verdict == verify::Verdict::Rejected);
+    let (all_held, rejected) = conclusion(&reports);
     let document = Document {
         description: DESCRIPTION,
         false_alarm_probability: FALSE_ALARM,
@@ -130,7 +130,13 @@ pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     if !quiet {
         say(format_args!("{} (seed {}, {:.0} s)", path.display(), run.seed, document.run.seconds));
     }
-    Ok(if rejected { Verdict::Rejected } else { Verdict::Held })
+    Ok(Verdict::of(rejected))
+}
+
+/// Whether all claims on all data sets held, and whether one of them was rejected.
+fn conclusion(reports: &[DataReport]) -> (bool, bool) {
+    let verdicts = || reports.iter().flat_map(|report| &report.claims).map(|claim| claim.verdict);
+    (verdicts().all(|v| v == verify::Verdict::Held), verdicts().any(|v| v == verify::Verdict::Rejected))
 }
 
 impl VerifyArguments {
@@ -311,4 +317,49 @@ fn claim_lines(report: &DataReport) -> String {
         text.push_str(&format!("{verdict:<9}  {}\n           {}\n", claim.statement, claim.detail));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use perturbation_learning::data::{Synthetic, synthetic};
+    use perturbation_learning::network::Readout;
+
+    use super::*;
+
+    /// One rejected claim on any data set is the conclusion.
+    #[test]
+    fn a_rejected_claim_on_any_data_set_is_said() {
+        let run = Verification {
+            widths: vec![32, 64, 128],
+            networks: 4,
+            slope: Slope::RELU,
+            readout: Readout::Gaussian,
+            seed: 1,
+        };
+        let setting = setting_for("gauss", synthetic(Synthetic::Gauss, 5, 10, 5, 1).unwrap());
+        let mut first = run.run(&setting, 2, &|| {}).unwrap();
+        first.claims.iter_mut().for_each(|claim| claim.verdict = verify::Verdict::Held);
+        let (mut undecided, mut rejected) = (first.clone(), first.clone());
+        undecided.claims.last_mut().unwrap().verdict = verify::Verdict::Undecided;
+        rejected.claims.last_mut().unwrap().verdict = verify::Verdict::Rejected;
+        assert_eq!(conclusion(&[first.clone(), first.clone()]), (true, false));
+        assert_eq!(conclusion(&[first.clone(), undecided]), (false, false));
+        for reports in [[first.clone(), rejected.clone()], [rejected, first]] {
+            assert_eq!(conclusion(&reports), (false, true));
+        }
+    }
+
+    /// README states these.
+    #[test]
+    fn every_data_set_has_its_times_and_lengths() {
+        let data = synthetic(Synthetic::Gauss, 100, 10, 5, 1).unwrap();
+        let of = |name: &str| {
+            let setting = setting_for(name, data.clone());
+            (setting.time, setting.time_perturbed, setting.epsilon_alone, setting.epsilon_on_image)
+        };
+        assert_eq!(of("mnist"), (0.3, 1.0, 0.14, 0.5));
+        assert_eq!(of("fashion"), (0.1, 1.0, 0.14, 0.5));
+        assert_eq!(of("gauss"), (1.0, 1.0, 0.01, 1.0));
+        assert_eq!(of("shifted-gauss"), (1.0, 1.0, 0.01, 0.3));
+    }
 }

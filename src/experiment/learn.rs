@@ -86,6 +86,8 @@ pub struct Comparison {
     pub trained_on_clean: Vec<f64>,
     /// Gradient-flow time that the training amounts to.
     pub flow_time: f64,
+    /// Share of neurons and training points with a sign change, of flows.
+    pub flip_share: Option<f64>,
 }
 
 impl Comparison {
@@ -122,7 +124,7 @@ pub struct Outcome {
     pub agreement_limit_signal: f64,
     /// Mean |cos| between the perturbations and the weighted sums v(x_n): the paper's figure.
     pub cosine_weighted_sum: f64,
-    /// Mean |cos| between the perturbations and ∇F(x_n).
+    /// Mean cosine between the perturbations and y'_n ∇F(x_n), which they tend to.
     pub cosine_limit_gradient: f64,
     /// Root mean square over the test points of f_T − f_0 − T·F.
     pub deviation_f: f64,
@@ -144,6 +146,10 @@ pub struct Outcome {
     pub time: f64,
     /// T': the gradient-flow time of g.
     pub time_perturbed: f64,
+    /// Share of neurons and training points of f with a sign change, of flows: theory of finite widths is about few of them.
+    pub flip_share_f: Option<f64>,
+    /// The same of g.
+    pub flip_share_g: Option<f64>,
     /// Σ y'_n of the random targets: a large sum gives g a constant offset.
     pub target_sum: f64,
     /// N.
@@ -154,7 +160,7 @@ pub struct Outcome {
     pub input_dim: usize,
 }
 
-/// A finished run: the figures of merit, and the two comparisons behind them.
+/// A finished run: the figures of merit, and what they are computed from.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// The figures of merit.
@@ -163,6 +169,10 @@ pub struct Run {
     pub f: Comparison,
     /// g against T'·G.
     pub g: Comparison,
+    /// y'_n of each training point.
+    pub targets: Vec<f64>,
+    /// The perturbations of length ε, d × N.
+    pub perturbations: DMatrix<f64>,
 }
 
 /// f trained on clean data, with what the perturbation needs.
@@ -202,7 +212,7 @@ impl Experiment {
         let (weighted_sums, boundary_terms) = limit.gradient_parts(points)?;
         let mut limit_gradients = &weighted_sums + boundary_terms;
         let cosine_weighted_sum = mean_absolute_cosine(&perturbations, &weighted_sums);
-        let cosine_limit_gradient = mean_absolute_cosine(&perturbations, &limit_gradients);
+        let cosine_limit_gradient = mean_signed_cosine(&targets, &perturbations, &limit_gradients);
         if still {
             limit_gradients.fill(0.0);
         }
@@ -230,12 +240,14 @@ impl Experiment {
             initial_g_scale: root_mean_square(&g.initial),
             time: clean.comparison.flow_time,
             time_perturbed: g.flow_time,
+            flip_share_f: clean.comparison.flip_share,
+            flip_share_g: g.flip_share,
             target_sum: targets.iter().sum(),
             train_count: data.train.count(),
             test_count: data.test.count(),
             input_dim: data.train.input_dim(),
         };
-        Ok(Run { outcome, f: clean.comparison, g })
+        Ok(Run { outcome, f: clean.comparison, g, targets, perturbations })
     }
 
     /// The loss of both networks.
@@ -264,6 +276,7 @@ impl Experiment {
                     limit_change: limit.values(test)?,
                     trained_on_clean: outcome.train_values.clone(),
                     flow_time: time,
+                    flip_share: Some(outcome.flip_share),
                 };
                 let missing = || Error::Numerical { routine: "gradient flow", reason: "no gradients".into() };
                 Ok(CleanRun {
@@ -303,6 +316,7 @@ impl Experiment {
                     limit_change: limit.values(&data.test)?,
                     trained_on_clean: outcome.test_values[tests..].to_vec(),
                     flow_time: time_perturbed,
+                    flip_share: Some(outcome.flip_share),
                 })
             }
             Training::Descent { perturbed: schedule, .. } => {
@@ -342,6 +356,7 @@ impl Experiment {
             limit_change: limit.values(test)?,
             trained_on_clean: outputs(&trained.weights, self.slope, clean_points)?,
             flow_time: trained.flow_time,
+            flip_share: None,
         };
         Ok((comparison, limit, trained.weights))
     }
@@ -390,6 +405,11 @@ pub fn root_mean_square(values: &[f64]) -> f64 {
 
 fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |most, v| v.abs().max(most))
+}
+
+/// Mean over the columns of the cosine between a column of `a` and that of `b` times its sign.
+pub(super) fn mean_signed_cosine(signs: &[f64], a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
+    column_cosines(a, b).iter().zip(signs).map(|(cosine, sign)| cosine * sign).sum::<f64>() / a.ncols() as f64
 }
 
 /// Mean over columns of |cos| between corresponding columns; a zero column counts as cosine 0.

@@ -36,9 +36,9 @@ pub struct Setting {
 /// What to verify.
 #[derive(Debug, Clone)]
 pub struct Verification {
-    /// Widths m, at least three, even, ascending.
+    /// Widths m, at least three, even, ascending, from [`NARROWEST`] on.
     pub widths: Vec<usize>,
-    /// Independent networks of the largest width, at least two. Narrower widths get √(m_max/m) times as many: there they
+    /// Independent networks of the largest width, at least four. Narrower widths get √(m_max/m) times as many: there they
     /// are cheap, and sharpen every interval.
     pub networks: usize,
     /// γ.
@@ -50,9 +50,13 @@ pub struct Verification {
 }
 
 /// The probability that a run of `verify` rejects a claim that is true, over all claims and data sets together: as far as outputs and
-/// gradients have the normal laws that they tend to, means over networks are near enough to normal (rates and mismatches), and the powers
-/// of m beyond the two that are fitted do not count.
+/// gradients have the normal laws that they tend to, slopes and means over networks are near enough to normal (rates), and the powers of m
+/// beyond the two that are fitted do not count. Mismatches have the exact error of a permutation test.
 pub const FALSE_ALARM: f64 = 1e-3;
+
+/// The smallest width that is verified: 16 independent terms. The laws and powers for large m do not describe networks of a few neurons, of
+/// which true claims would be rejected.
+pub const NARROWEST: usize = 32;
 
 /// Networks that may be in memory at a time, about 100 MB each on the embedded images.
 const AT_ONCE: usize = 16;
@@ -169,7 +173,7 @@ pub struct StandardSummary {
     pub initial_gradient_ratio: f64,
     /// Mean of (∂_t f_0 − F)² at some training points over its variance (W1): 1 at every width.
     pub start_ratio: f64,
-    /// Mean |cos| between perturbation and ∇F.
+    /// Mean cosine between ∇f_T and ∇F.
     pub cosine_limit_gradient: f64,
     /// What ∇f_0 of constant size leaves of it: the mean of T‖∇F‖/√(T²‖∇F‖² + (1+γ²)/2).
     pub cosine_predicted: f64,
@@ -179,7 +183,7 @@ impl Verification {
     /// Checks the parameters.
     ///
     /// # Errors
-    /// Fewer than three widths, an odd width, widths that do not ascend; fewer than two networks.
+    /// Fewer than three widths, an odd one, one below [`NARROWEST`], widths that do not ascend; fewer than four networks.
     pub fn check(&self) -> Result<()> {
         if self.widths.len() < 3 {
             let found = format!("{} widths", self.widths.len());
@@ -199,9 +203,13 @@ impl Verification {
             let expected = "a positive even number (antisymmetric pairs)";
             return Err(Error::Scalar { name: "width", value: odd as f64, expected });
         }
-        if self.networks < 2 {
+        if self.widths[0] < NARROWEST {
+            let expected = "at least 32: the claims are about wide networks";
+            return Err(Error::Scalar { name: "width", value: self.widths[0] as f64, expected });
+        }
+        if self.networks < 4 {
             let value = self.networks as f64;
-            return Err(Error::Scalar { name: "networks", value, expected: "at least 2, to estimate a spread" });
+            return Err(Error::Scalar { name: "networks", value, expected: "at least 4, to estimate a spread" });
         }
         Ok(())
     }
@@ -223,9 +231,13 @@ impl Verification {
     /// after each network, from several threads.
     ///
     /// # Errors
-    /// Parameters outside their domains; a vanishing gradient of the limit function.
+    /// Parameters outside their domains; no data sets; a vanishing gradient of the limit function; a slope so near to 1 that the readouts ±1/√m
+    /// leave a variance of the kernel that rounding hides.
     pub fn run(&self, setting: &Setting, data_sets: usize, step: &(dyn Fn() + Sync)) -> Result<DataReport> {
         self.check()?;
+        if data_sets == 0 {
+            return Err(Error::Scalar { name: "number of data sets", value: 0.0, expected: "at least 1" });
+        }
         for (name, value) in [("time", setting.time), ("time of g", setting.time_perturbed)] {
             finite_positive(name, value)?;
         }

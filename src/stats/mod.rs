@@ -3,10 +3,12 @@
 mod binomial;
 pub mod budget;
 mod moments;
+mod permutation;
 mod rate;
 mod squares;
 
 pub use binomial::{binomial_upper_tail, clopper_pearson, power, rejection_count};
-pub use moments::{difference_interval, mean, mean_interval, median, quantile, variance};
-pub use rate::{RateFit, TwoPowers, fit_rate, fit_two_powers, student_quantile};
-pub use squares::{Squares, fit_constant_of_squares, mean_square_interval};
+pub use moments::{mean, mean_interval, median, quantile, variance};
+pub use permutation::permutation_tails;
+pub use rate::{RateFit, TwoPowers, fit_power_of_mean, fit_rate, fit_two_powers, student_quantile};
+pub use squares::{Squares, mean_square_interval};

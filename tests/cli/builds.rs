@@ -39,7 +39,7 @@ fn commands() -> Vec<String> {
         ),
         learn(small, "--scenario b --width 700 --flow --time 1 --time-perturbed 2"),
         // Networks that threads share.
-        "verify --data shifted-gauss --input-dim 10 --train-count 40 --widths 64,128,512 --networks 2 --json -".into(),
+        "verify --data shifted-gauss --input-dim 10 --train-count 40 --widths 64,128,512 --networks 4 --json -".into(),
         // A sample of pairs of neurons, and the observations of a hunt.
         "certify --data shifted-gauss --input-dim 20 --train-count 60 --test-count 20 --scenario a --epsilon 2 --time 2 \
          --time-perturbed 0.3 --failure-probability 0.1 --width 65536 --samples 2000 --json -"

@@ -8,7 +8,7 @@ use crate::place::Place;
 use crate::place::{idx_images, idx_labels};
 
 const TINY_SWEEP: &str = "paper shifted-gauss-b --panel default --seeds 1 --without-theory --only-grid";
-const TINY_VERIFY: &str = "verify --data shifted-gauss --input-dim 10 --train-count 40 --widths 16,64,256 --networks 2";
+const TINY_VERIFY: &str = "verify --data shifted-gauss --input-dim 10 --train-count 40 --widths 32,64,256 --networks 4";
 
 /// A directory with IDX files: sixteen images for training, and four to test.
 #[cfg(unix)]

@@ -126,6 +126,28 @@ fn commands() -> Vec<(String, &'static [&'static str], Rule)> {
             &[],
             Rule::of(VERIFIED),
         ),
+        // Other than default values of the options above.
+        (
+            learn(
+                "--scenario a --slope 0.3 --init antisymmetric --readout rademacher --width 90 --flow --time 0.4 \
+                 --time-perturbed 2 --expect",
+            ),
+            &[],
+            Rule::of(PIPELINE),
+        ),
+        (
+            certify.replace("--scenario a", "--scenario b").replace("--balanced", "--slope 0.3 --share 0.3")
+                + " --samples 2000",
+            &[],
+            Rule::of(CLOSED),
+        ),
+        (
+            "verify --quick --data gauss --input-dim 10 --train-count 60 --widths 64,128,256 --networks 4 --slope 0.3 \
+             --readout rademacher"
+                .into(),
+            &[],
+            Rule::of(VERIFIED),
+        ),
     ]
 }
 

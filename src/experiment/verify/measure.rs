@@ -6,14 +6,16 @@ use serde::Serialize;
 use super::{LimitSummary, Setting, Verification};
 use crate::error::{Error, Result};
 use crate::experiment::law::readout_law;
-use crate::experiment::learn::{accuracy, agreement, column_cosines, mean_absolute_cosine, root_mean_square};
+use crate::experiment::learn::{
+    accuracy, agreement, column_cosines, mean_absolute_cosine, mean_signed_cosine, root_mean_square,
+};
 use crate::linalg::norm_squared;
 use crate::loss::StandardLoss;
 use crate::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, PreparedFlow, guarded_perturbations};
 use crate::problem::{Points, Scenario, TrainingSet};
 use crate::random::{Streams, random_signs};
-use crate::stats::median;
-use crate::theory::bound::gradient_fluctuation_limit;
+use crate::stats::{mean, median};
+use crate::theory::bound::{gradient_fluctuation_limit, variance_error_bound, velocity_magnitude};
 use crate::theory::{Pair, Predictor, kernel_variance, perturbations, perturbed_points};
 
 /// Test points, and training points, at which the predicted variance is evaluated: each costs N² angle look-ups.
@@ -75,6 +77,7 @@ impl Limits {
             let at: Vec<usize> = (0..points.count()).step_by(points.count().div_ceil(VARIANCE_POINTS)).collect();
             let points = points.select(&at);
             let variance = kernel_variance(train, run.slope, &points, law.fourth_moment())?;
+            check_resolved(&variance, train, &points, law.fourth_moment())?;
             Ok((at, points, variance))
         };
         let (variance_at, _, variance) = some(test)?;
@@ -155,6 +158,19 @@ impl Limits {
     }
 }
 
+/// Ratios to a variance say something only if rounding leaves a digit of it.
+fn check_resolved(variance: &[f64], train: &TrainingSet, at: &Points, fourth_moment: f64) -> Result<()> {
+    for (&value, z) in variance.iter().zip(at.iter()) {
+        let magnitude = velocity_magnitude(train.points(), z);
+        if value <= 10.0 * variance_error_bound(train.input_dim(), train.count(), magnitude, fourth_moment) {
+            let name = "variance of the kernel";
+            let expected = "far more than rounding may make of it: with Rademacher readouts a slope less near to 1";
+            return Err(Error::Scalar { name, value, expected });
+        }
+    }
+    Ok(())
+}
+
 fn column_norms_squared(matrix: &DMatrix<f64>) -> Vec<f64> {
     matrix.as_slice().chunks_exact(matrix.nrows()).map(norm_squared).collect()
 }
@@ -216,7 +232,7 @@ pub struct StandardCell {
     pub initial_gradient_ratio: f64,
     /// Mean over some training points of (∂_t f_0 − F)² over its variance.
     pub start_ratio: f64,
-    /// Mean |cos| between the perturbation and ∇F.
+    /// Mean cosine between ∇f_T and ∇F.
     pub cosine_limit_gradient: f64,
 }
 
@@ -263,10 +279,6 @@ pub(super) fn antisymmetric(
     let epsilon = setting.epsilon(Scenario::PerturbationOnly);
     let loss = StandardLoss::Identity;
     let unit = guarded_perturbations(gradients, &f.train_values, &limits.targets, &loss, epsilon)?;
-    let signed = |matrix: &DMatrix<f64>| {
-        DMatrix::from_fn(matrix.nrows(), matrix.ncols(), |row, n| limits.targets[n] * matrix[(row, n)])
-    };
-    let cosines = column_cosines(&unit, &signed(&limits.gradients));
     let g = |index: usize| perturbed(run, setting, limits, &f, index, (width, network));
     let (alone, on_image) = (g(0)?, g(1)?);
     let difference = gradients - &limits.gradients;
@@ -279,7 +291,7 @@ pub(super) fn antisymmetric(
         sign_errors_f: 1.0 - agreement(&f.test_values, &limits.change_f),
         accuracy_clean: accuracy(&f.train_values, data.train.labels()),
         deviation_gradient: (norm_squared(difference.as_slice()) / norm_squared(limits.gradients.as_slice())).sqrt(),
-        cosine_limit_gradient: cosines.iter().sum::<f64>() / cosines.len() as f64,
+        cosine_limit_gradient: mean_signed_cosine(&limits.targets, &unit, &limits.gradients),
         cosine_weighted_sum: mean_absolute_cosine(&unit, &limits.weighted_sums),
         flip_share: f.flip_share,
         alone,
@@ -335,12 +347,13 @@ pub(super) fn standard(
     let missing = || Error::Numerical { routine: "gradient flow", reason: "no initial gradients".into() };
     let norms = column_norms_squared(f.initial_gradients.as_ref().ok_or_else(missing)?);
     let mean_norm = norms.iter().sum::<f64>() / norms.len() as f64;
+    let cosines = column_cosines(gradients_of(&f)?, &limits.gradients);
     Ok(StandardCell {
         width,
         network,
         initial_output_ratio: ratio,
         initial_gradient_ratio: mean_norm / limits.initial_gradient_norm,
         start_ratio: limits.start_ratio(&f.initial_rate_train, width as f64),
-        cosine_limit_gradient: mean_absolute_cosine(gradients_of(&f)?, &limits.gradients),
+        cosine_limit_gradient: mean(&cosines),
     })
 }
