@@ -228,8 +228,8 @@ pub fn gradient_and_g(directory: &Path, effort: Effort) -> Result<()> {
     };
     let scaled = |width: f64| variance(width).iter().map(|v| study.time_perturbed.powi(2) * v).collect();
     curves.extend(predicted("theory, nothing fitted (W1, G12): 5, 50, 95 %", scaled, &widths));
-    curves.push(guide("slope −1/2", -0.5, (1.6, 1.2), &curves[0]));
-    curves.push(guide("slope −1/4", -0.25, (1.6, 1.2), &curves[0]));
+    curves.push(guide("dotted, steeper: slope −1/2", -0.5, (1.6, 1.2), &curves[0]));
+    curves.push(guide("dotted, flatter: slope −1/4", -0.25, (1.6, 1.2), &curves[0]));
     let label = "bound (G8, G11), 95 % of networks, the largest of all points";
     curves.push(proved(label, &bounds::perturbed(&study, &widths)?));
     write("perturbed", vec![panel("The network trained on perturbations", "|g(z) − T'·G(z)|", true, curves)], directory)
@@ -264,7 +264,7 @@ pub fn limit_direction(directory: &Path, effort: Effort) -> Result<()> {
         predicted(0, "theory (P10): tends to 0".into(), 0.0),
         proved("bound (P8), from ∇F, 95 % of networks", &bound),
     ];
-    let y_label = "distance of (∇f_T − ∇f₀)/T from its limit";
+    let y_label = "distance of (∇f_T − ∇f₀)/T";
     write("limit-direction", vec![panel("Which direction is the limit?", y_label, true, curves)], directory)
 }
 

@@ -50,7 +50,7 @@ pub struct Verification {
 }
 
 /// The probability that a run of `verify` rejects a claim that is true, over all claims and data sets together: as far as outputs and
-/// gradients have the normal laws that they tend to, slopes and means over networks are near enough to normal (rates), and the powers of m
+/// gradients have the normal laws that they tend to (and rates of change at the start χ² laws of their second and fourth moments), slopes and means over networks are near enough to normal (rates), and the powers of m
 /// beyond the two that are fitted do not count. Mismatches have the exact error of a permutation test.
 pub const FALSE_ALARM: f64 = 1e-3;
 

@@ -104,9 +104,9 @@ pub(super) fn decide(
         claims.extend(power_claim(id, &statement, &grouped(run, cells, figure), G_EXPONENTS, share));
     }
 
-    let starts = Squares { freedom: 1.0, values: start_ratios(cells, standard) };
+    let starts = start_ratios(run, limits, cells, standard);
     let statement = "(∂f/∂t at t = 0 − F)² has the variance of W1 at every width, both initialisations: mean ratio";
-    claims.extend(mean_square_claim("start_variance", statement, &[starts], share));
+    claims.extend(mean_square_claim("start_variance", statement, &starts, share));
     claims.push(fewer_mismatches(run, "agreement_alone", "alone", cells, share, |c| c.alone.mismatch));
     claims.push(fewer_mismatches(run, "agreement_on_image", "on the image", cells, share, |c| c.on_image.mismatch));
 
@@ -140,9 +140,16 @@ pub(super) fn decide(
     claims
 }
 
-/// (∂_t f_0 − F)² over its variance, of all networks: 1 in the mean at every width, so that one mean serves for all.
-fn start_ratios(cells: &[Cell], standard: &[StandardCell]) -> Vec<f64> {
-    cells.iter().map(|cell| cell.start_ratio).chain(standard.iter().map(|cell| cell.start_ratio)).collect()
+/// (∂_t f_0 − F)² over its variance, of all networks: 1 in the mean at every width, so that one mean serves for all. At narrow widths few
+/// neurons that feel the data scatter more than normal variables do.
+fn start_ratios(run: &Verification, limits: &Limits, cells: &[Cell], standard: &[StandardCell]) -> Vec<Squares> {
+    let of = |&width: &usize| {
+        let paired = cells.iter().filter(|cell| cell.width == width).map(|cell| cell.start_ratio).collect();
+        let single = standard.iter().filter(|cell| cell.width == width).map(|cell| cell.start_ratio).collect();
+        [(0.5, paired), (1.0, single)]
+            .map(|(share, values)| Squares { freedom: limits.start_freedom(share * width as f64), values })
+    };
+    run.widths.iter().flat_map(of).collect()
 }
 
 /// That squares over their predicted expectations have the mean 1: held if an interval for the mean holds 1.
@@ -371,6 +378,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Two points on a line, which few neurons tell apart: ratios scatter far more than squares of normal variables, 2, and about as much as the
+    /// freedom at their width says; on more data they do not.
+    #[test]
+    fn few_neurons_that_feel_the_data_are_allowed_for() {
+        let (readout, slope) = (Readout::Gaussian, Slope::new(0.5).unwrap());
+        let run = Verification { widths: vec![32, 64, 128], networks: 150, slope, readout, seed: 1 };
+        let line = synthetic(Synthetic::ShiftedGauss, 1, 2, 10, 1102).unwrap();
+        let narrow = Setting { data: line, ..setting(1.0) };
+        let of = |setting: &Setting| {
+            let limits = Limits::new(&run, setting).unwrap();
+            let report = run.run(setting, 1, &|| {}).unwrap();
+            let groups = start_ratios(&run, &limits, &report.cells, &report.standard_cells);
+            (2.0 / groups[0].freedom, crate::stats::variance(&groups[0].values))
+        };
+        let (allowed, found) = of(&narrow);
+        println!("variance {found} of {allowed}");
+        assert!(found > 4.0 && allowed > found / 1.5 && allowed < 10.0 * found, "{found} {allowed}");
+        let (allowed, found) = of(&setting(1.0));
+        println!("variance {found} of {allowed}");
+        assert!(found < 2.0 && allowed < 5.0 && allowed > found, "{found} {allowed}");
     }
 
     /// All claims on all data sets share one error probability.

@@ -1,6 +1,7 @@
 //! What is measured of one network, and the limits it is measured against.
 
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{LimitSummary, Setting, Verification};
@@ -9,9 +10,11 @@ use crate::experiment::law::readout_law;
 use crate::experiment::learn::{
     accuracy, agreement, column_cosines, mean_absolute_cosine, mean_signed_cosine, root_mean_square,
 };
-use crate::linalg::norm_squared;
+use crate::linalg::{dot, norm_squared};
 use crate::loss::StandardLoss;
-use crate::network::{FlowOutcome, GradientFlow, Initialisation, Neurons, PreparedFlow, guarded_perturbations};
+use crate::network::{
+    FlowOutcome, GradientFlow, Initialisation, Neurons, PreparedFlow, Readout, guarded_perturbations,
+};
 use crate::problem::{Points, Scenario, TrainingSet};
 use crate::random::{Streams, random_signs};
 use crate::stats::{mean, median};
@@ -20,6 +23,10 @@ use crate::theory::{Pair, Predictor, kernel_variance, perturbations, perturbed_p
 
 /// Test points, and training points, at which the predicted variance is evaluated: each costs N² angle look-ups.
 const VARIANCE_POINTS: usize = 24;
+
+/// Products of numbers that the fourth moments at the start may cost, and the least and the most neurons they are sampled from.
+const TAIL_COST: usize = 1 << 32;
+const TAIL_NEURONS: (usize, usize) = (1 << 12, 1 << 17);
 
 /// Draws for the limit of how gradients scatter, which is then known to about 2 %.
 const FLUCTUATION_DRAWS: usize = 512;
@@ -41,6 +48,8 @@ pub struct Limits {
     start_at: Vec<usize>,
     start: Vec<f64>,
     start_variance: Vec<f64>,
+    /// E(|x|²)²/M² of a neuron's summands at these M points, each less F and over its standard deviation.
+    start_tail: f64,
     /// ‖∇f_T − T·∇F‖² over ‖T·∇F‖², times √m, in the limit (P10), means over the training points; and its standard error.
     gradient_constant: (f64, f64),
     /// Σ(z, z) at the test points: the variance of f_0.
@@ -82,6 +91,7 @@ impl Limits {
         };
         let (variance_at, _, variance) = some(test)?;
         let (start_at, start_points, start_variance) = some(train.points())?;
+        let start: Vec<f64> = f.values(&start_points)?.into_iter().map(|value| value / setting.time).collect();
         let streams = Streams::new(run.seed, &format!("verify/{}/fluctuation", setting.data.name));
         let fluctuation =
             gradient_fluctuation_limit(train, run.slope, train.points(), law, FLUCTUATION_DRAWS, &streams)?;
@@ -93,7 +103,8 @@ impl Limits {
             gradients,
             variance_at,
             variance: variance.into_iter().map(|v| v * setting.time * setting.time).collect(),
-            start: f.values(&start_points)?.into_iter().map(|value| value / setting.time).collect(),
+            start_tail: start_tail(run, setting, &start_points, &start, &start_variance)?,
+            start,
             start_at,
             start_variance,
             gradient_constant: (
@@ -127,6 +138,12 @@ impl Limits {
         independent * ratios.sum::<f64>() / self.start.len() as f64
     }
 
+    /// ν of the χ² whose variance [`start_ratio`](Self::start_ratio) does not exceed: its value is the mean of M squares of sums of `independent`
+    /// summands, and its variance, by second and fourth moments, 2 tr C²/M² + (E|x|⁴ − 2 tr C² − M²)/(M²·independent) ≤ 2/ν, tr C² ≤ M².
+    pub(super) fn start_freedom(&self, independent: f64) -> f64 {
+        (1.0 + 0.5 * (self.start_tail - 1.0) / independent).recip()
+    }
+
     /// A of P10 for relative squares, A/√m, with its standard error.
     pub(super) fn gradient_constant(&self) -> (f64, f64) {
         self.gradient_constant
@@ -156,6 +173,48 @@ impl Limits {
             cosine_weighted_sum_limit: mean_absolute_cosine(&self.gradients, &self.weighted_sums),
         }
     }
+}
+
+/// E|x|⁴/M² of one neuron's summands (see [`Limits::start_freedom`]) from a sample of neurons; the moments of their readouts are exact. Few samples on
+/// either side of whose kinks the data differ make it large.
+fn start_tail(run: &Verification, setting: &Setting, at: &Points, limit: &[f64], variance: &[f64]) -> Result<f64> {
+    let train = &setting.data.train;
+    let (n, d) = (train.count(), train.input_dim());
+    let (least, most) = TAIL_NEURONS;
+    let count = (TAIL_COST / (n * (d + at.count()))).clamp(least, most);
+    let streams = Streams::new(run.seed, &format!("verify/{}/tail", setting.data.name));
+    let neurons = Neurons::draw(d, count, Initialisation::Standard, run.readout, streams)?;
+    // (y_n/N) (⟨x_n, z⟩ + 1), a column for each z.
+    let scale = 1.0 / n as f64;
+    let pull = |z: &[f64]| -> Vec<f64> {
+        train.points().iter().zip(train.labels()).map(|(x, y)| scale * y * (dot(x, z) + 1.0)).collect()
+    };
+    let pulls: Vec<Vec<f64>> = at.iter().map(pull).collect();
+    // E ω^k, k = 1 … 4, of ω = m a².
+    let moments = match run.readout {
+        Readout::Gaussian => [1.0, 3.0, 15.0, 105.0],
+        Readout::Rademacher => [1.0; 4],
+    };
+    let of_neuron = |index: usize| {
+        let (mut weights, mut readout) = (vec![0.0; d + 1], [0.0]);
+        neurons.fill(index, &mut weights, &mut readout);
+        let derivative = |x: &[f64]| run.slope.derivative(dot(x, &weights[..d]) + weights[d]);
+        let derivatives: Vec<f64> = train.points().iter().map(derivative).collect();
+        // |ωB − F|² over the variances, as a polynomial in ω.
+        let mut square = [0.0; 3];
+        for ((z, pulls), (limit, variance)) in at.iter().zip(&pulls).zip(limit.iter().zip(variance)) {
+            let summand = derivative(z) * dot(pulls, &derivatives);
+            square[0] += limit * limit / variance;
+            square[1] -= 2.0 * summand * limit / variance;
+            square[2] += summand * summand / variance;
+        }
+        let [c, b, a] = square;
+        let [first, second, third, fourth] = moments;
+        c * c + 2.0 * b * c * first + (b * b + 2.0 * a * c) * second + 2.0 * a * b * third + a * a * fourth
+    };
+    // Summed in one order whatever the number of threads.
+    let values: Vec<f64> = (0..count).into_par_iter().map(of_neuron).collect();
+    Ok(mean(&values) / (at.count() as f64).powi(2))
 }
 
 /// Ratios to a variance say something only if rounding leaves a digit of it.
