@@ -96,15 +96,19 @@ pub fn fit_power_of_mean(groups: &[(f64, Vec<f64>)]) -> Option<RateFit> {
     let (mut level, mut slope) = (sum(&|row| row[2].ln()) / count, sum(&|row| row[0] * row[2].ln()) / spread);
     // Minus the logarithm of the likelihood is convex in level and slope.
     let cost = |level: f64, slope: f64| sum(&|row| row[2] * (-level - slope * row[0]).exp() + level + slope * row[0]);
-    for _ in 0..200 {
-        let excess = |row: &[f64; 3]| row[2] * (-level - slope * row[0]).exp() - 1.0;
-        let (up, turn) = (sum(&excess) / count, sum(&|row| row[0] * excess(row)) / spread);
-        let mut share = 1.0;
-        while cost(level + share * up, slope + share * turn) > cost(level, slope) && share > 1e-9 {
-            share *= 0.5;
+    // Newton's method, which near the optimum ends in rounding. Far from it steps are halved until the cost falls.
+    for _ in 0..100 {
+        let ratio = |row: &[f64; 3]| row[2] * (-level - slope * row[0]).exp();
+        let (up, turn) = (sum(&|row| ratio(row) - 1.0), sum(&|row| row[0] * (ratio(row) - 1.0)));
+        let [h, hx, hxx] = [0, 1, 2].map(|power| sum(&|row| row[0].powi(power) * ratio(row)));
+        let determinant = h * hxx - hx * hx;
+        let (mut up, mut turn) = ((hxx * up - hx * turn) / determinant, (h * turn - hx * up) / determinant);
+        let before = cost(level, slope);
+        while up.abs() + turn.abs() > 1e-3 && cost(level + up, slope + turn) > before {
+            (up, turn) = (0.5 * up, 0.5 * turn);
         }
-        (level, slope) = (level + share * up, slope + share * turn);
-        if up.abs() + turn.abs() < 1e-14 {
+        (level, slope) = (level + up, slope + turn);
+        if up.abs() + turn.abs() < 1e-13 {
             break;
         }
     }
@@ -113,7 +117,7 @@ pub fn fit_power_of_mean(groups: &[(f64, Vec<f64>)]) -> Option<RateFit> {
         values.iter().map(|y| (y / expected - 1.0).powi(2)).sum::<f64>()
     };
     let scatter = rows.iter().zip(groups).map(residual).sum::<f64>() / (count - 2.0);
-    Some(RateFit {
+    (level.is_finite() && slope.is_finite() && scatter.is_finite()).then(|| RateFit {
         slope,
         intercept: level - slope * centre,
         standard_error: (scatter / spread).sqrt(),
