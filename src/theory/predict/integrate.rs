@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::linalg::symmetric_times;
 use crate::loss::Loss;
 
-/// Error per step in α, relative to |α| + 1, or to |α| + [`WIDEST`]/κ for the large kernels of long inputs, κ = max_k (1/N) Σ_l |Θ_kl|: there
+/// Error per step in α, relative to |α| + 1, or to |α| + 100/κ for the large kernels of long inputs, κ = max_k (1/N) Σ_l |Θ_kl|: there
 /// outputs change by one while α changes by 1/κ.
 pub const DEFAULT_TOLERANCE: f64 = 1e-11;
 /// The κ up to which errors in α are taken relative to |α| + 1: outputs, which err by κ times as much, have nine digits or more.
