@@ -36,10 +36,10 @@ pub struct VerifyArguments {
     /// Number of training points of synthetic data [default: 500].
     #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     train_count: Option<usize>,
-    /// Widths, even and ascending [default: 64,256,1024,4096].
+    /// Widths, even and ascending, from 32 on [default: 64,256,1024,4096].
     #[arg(long, value_delimiter = ',', value_parser = parse_count, allow_negative_numbers = true, value_name = "M,…")]
     widths: Vec<usize>,
-    /// Independent networks of the largest width; width m gets √(m_max/m) times as many [default: 8].
+    /// Independent networks of the largest width, at least 4; width m gets √(m_max/m) times as many [default: 8].
     #[arg(long, value_name = "R", value_parser = parse_count, allow_negative_numbers = true)]
     networks: Option<usize>,
     /// Slope γ of the leaky ReLU, in [0, 1).
