@@ -6,6 +6,7 @@
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
+use super::lookup::{self, Lookup, Sums, WORD};
 use super::neurons::{Neurons, Weights};
 use crate::error::{Error, Result};
 use crate::linalg::{Store, multiply, view, view_mut};
@@ -165,10 +166,18 @@ fn block_gradients(hidden: &[f64], readout: &[f64], slope: Slope, inputs: &[f64]
     gradients_of(preactivations(hidden, input_dim, inputs), hidden, readout, slope)
 }
 
-/// ∇_x Σ_i a_i φ(u_i) over a block, point after point.
+/// ∇_x Σ_i a_i φ(u_i) over a block, point after point: looked up, or where points are few by a dense product.
 fn gradients_of(mut preactivations: Vec<f64>, hidden: &[f64], readout: &[f64], slope: Slope) -> Vec<f64> {
     let size = readout.len();
     let (d, count) = (hidden.len() / size - 1, preactivations.len() / size);
+    if lookup::pays(count) {
+        let sides = &sides_of_points(&preactivations, count);
+        let mut sums = vec![0.0; (d + 1) * count];
+        let (slope, scales) = (slope.value(), &vec![1.0; count]);
+        f64::add_sums(&Sums { columns: hidden, stride: d + 1, factors: readout, slope, sides, scales }, &mut sums);
+        // Without the derivative by the bias.
+        return sums.chunks_exact(d + 1).flat_map(|sums| &sums[..d]).copied().collect();
+    }
     to_derivatives(&mut preactivations, readout, slope.value(), count);
     let derivatives = preactivations;
     let mut sums = vec![0.0; d * count];
@@ -176,6 +185,26 @@ fn gradients_of(mut preactivations: Vec<f64>, hidden: &[f64], readout: &[f64], s
     let derivatives = view(&derivatives, count, size).transpose();
     multiply(view_mut(&mut sums, d, count), Store::Replace, 1.0, weights, derivatives);
     sums
+}
+
+/// For each point the sides of all neurons, as [`Sums`] takes them; one column of preactivations per neuron.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+fn sides_of_points(preactivations: &[f64], count: usize) -> Vec<u32> {
+    let words = (preactivations.len() / count).div_ceil(WORD);
+    let mut sides = vec![0; count * words];
+    let mut own = vec![0; count];
+    for (word, neurons) in preactivations.chunks(WORD * count).enumerate() {
+        own.fill(0);
+        for (neuron, column) in neurons.chunks_exact(count).enumerate() {
+            for (own, u) in own.iter_mut().zip(column) {
+                *own |= u32::from(*u >= 0.0) << neuron;
+            }
+        }
+        for (sides, own) in sides.chunks_exact_mut(words).zip(&own) {
+            sides[word] = *own;
+        }
+    }
+    sides
 }
 
 /// sums_n += Σ_i a_i φ(u_in); one column of preactivations per neuron.

@@ -8,7 +8,7 @@
 //! (its share of γ, 1 − γ and their sum).
 
 /// Samples per word of sides, and per table.
-const WORD: usize = 32;
+pub(super) const WORD: usize = 32;
 const BITS: usize = 4;
 /// Tables of a word, and their entries.
 const TABLES: usize = WORD / BITS;

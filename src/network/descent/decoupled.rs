@@ -46,7 +46,7 @@ use crate::error::{Error, Result};
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::{Slope, TrainingSet};
 use changes::{forces_of, in_tiles};
-use group::{Group, Outcome};
+use group::{FEWEST_GROUPS, Progress};
 use schedule::Schedule;
 
 /// Neurons per product.
@@ -137,21 +137,29 @@ impl<R: Real> Problem<R> {
         let mut hidden = Vec::with_capacity(width * self.weight_count);
         let mut readout = Vec::with_capacity(width);
         let mut losses = vec![0.0; rates.len()];
-        for wave in firsts.chunks(at_once) {
-            let mut groups: Vec<Group<R>> =
-                wave.par_iter().map(|&first| self.group(neurons, first, size.min(width - first), &schedule)).collect();
-            loop {
-                groups.par_iter_mut().for_each(|group| self.advance(group, gram, &schedule, width));
-                if groups.iter().all(|group| group.step == rates.len()) {
-                    break;
-                }
-                // A group that has stopped early asks for the Gram matrix.
+        // Some tell whether the Gram matrix pays; all others then have it from the first step on.
+        let (few, others) = firsts.split_at(at_once.min(FEWEST_GROUPS).min(firsts.len()));
+        for wave in std::iter::once(few).chain(others.chunks(at_once)) {
+            // A group takes all of its steps while a cache holds it. One that stops early asks for the Gram matrix.
+            let advance = |progress: Progress<R>, gram: Option<&Gram<R>>| {
+                let Progress::Waiting(mut group) = progress else { return progress };
+                self.advance(&mut group, gram, &schedule, width);
+                if group.step < rates.len() { Progress::Waiting(group) } else { Progress::Done(self.finish(group)) }
+            };
+            let start = |first: usize| self.group(neurons, first, size.min(width - first), &schedule);
+            let started = wave.par_iter().map(|first| advance(Progress::Waiting(start(*first)), gram));
+            let mut groups: Vec<Progress<R>> = started.collect();
+            while groups.iter().any(|progress| matches!(progress, Progress::Waiting(_))) {
                 gram = Some(made.get_or_init(|| {
                     let gram = Gram::new(&self.augmented, self.stride, self.count);
                     if self.wants_columns(width) { gram.with_columns() } else { gram }
                 }));
+                groups = groups.into_par_iter().map(|progress| advance(progress, gram)).collect();
             }
-            let outcomes: Vec<Outcome> = groups.into_par_iter().map(|group| self.finish(group)).collect();
+            let outcomes = groups.into_iter().filter_map(|progress| match progress {
+                Progress::Done(outcome) => Some(outcome),
+                Progress::Waiting(_) => None,
+            });
             for (group_hidden, group_readout, group_losses) in outcomes {
                 hidden.extend(group_hidden);
                 readout.extend(group_readout);

@@ -5,6 +5,8 @@
 macro_rules! kernels {
     ($type:ident, $module:ident) => {
         mod $module {
+            use crate::network::descent::sweep::ROWS;
+
             type R = $type;
 
             #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
@@ -51,6 +53,24 @@ macro_rules! kernels {
                 }
                 weights.iter_mut().zip(velocity).for_each(|(w, v)| *w += rate * *v);
             }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn tile_sides(u: &[R], sides: &mut [u64]) {
+                for (u, side) in u.chunks(ROWS).zip(sides) {
+                    let mut above = 0;
+                    for (row, u) in u.iter().enumerate() {
+                        above |= u64::from(*u >= 0.0) << row;
+                    }
+                    *side = above;
+                }
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn pick(side: u64, [below, above]: [R; 2], picked: &mut [R]) {
+                for (row, picked) in picked.iter_mut().enumerate() {
+                    *picked = if side >> row & 1 == 1 { above } else { below };
+                }
+            }
         }
     };
 }
@@ -68,6 +88,10 @@ pub(super) trait Vectors: Sized {
     fn to_forces(preactivations: &mut [Self], readout: &[Self], slope: Self, forces: &[Self]);
     /// v ← βv + Σ gradients, w ← w + ηv.
     fn move_weights(weights: &mut [Self], velocity: &mut [Self], gradients: &[&[Self]], momentum: Self, rate: Self);
+    /// The sides of a neuron's samples, one bit per row of a tile of [`ROWS`](super::sweep::ROWS): u ≥ 0. Rows beyond the last are 0.
+    fn tile_sides(u: &[Self], sides: &mut [u64]);
+    /// One value for each row of a tile below 0, another for each above.
+    fn pick(side: u64, values: [Self; 2], picked: &mut [Self]);
 }
 
 macro_rules! dispatch {
@@ -93,6 +117,14 @@ macro_rules! dispatch {
                 rate: Self,
             ) {
                 $module::move_weights(weights, velocity, gradients, momentum, rate);
+            }
+
+            fn tile_sides(u: &[Self], sides: &mut [u64]) {
+                $module::tile_sides(u, sides);
+            }
+
+            fn pick(side: u64, values: [Self; 2], picked: &mut [Self]) {
+                $module::pick(side, values, picked);
             }
         }
     };
@@ -142,6 +174,18 @@ mod tests {
                 let plain: Vec<R> = (0..19).map(|j| w[j] + rate * moved[j]).collect();
                 super::$module::move_weights(&mut w, &mut velocity, &[&one, &two], momentum, rate);
                 assert_eq!((bits(&velocity), bits(&w)), (bits(&moved), bits(&plain)));
+                // Two tiles and a part of one, with zeros of both signs, which are above.
+                let mut u = wave(150, 1.3);
+                (u[3], u[140]) = (0.0, -0.0);
+                let mut sides = [u64::MAX; 3];
+                super::$module::tile_sides(&u, &mut sides);
+                let mut picked = vec![0.5; 150];
+                sides.iter().zip(picked.chunks_mut(64)).for_each(|(side, picked)| {
+                    super::$module::pick(*side, [-2.0, 3.0], picked);
+                });
+                assert_eq!(picked, u.iter().map(|u| if *u >= 0.0 { 3.0 } else { -2.0 }).collect::<Vec<R>>());
+                let above = u.iter().filter(|u| **u >= 0.0).count() as u32;
+                assert_eq!(sides.iter().map(|side| side.count_ones()).sum::<u32>(), above, "none beyond the last");
             }
         };
     }

@@ -3,7 +3,7 @@
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
-use super::part::{OnWeights, Part};
+use super::part::{MOST_OWED, OnWeights, Part};
 use super::{BLOCK, Problem};
 use crate::network::descent::gram::{Gram, LARGEST};
 use crate::network::descent::real::Real;
@@ -121,19 +121,25 @@ impl<R: Real> Problem<R> {
         let formed: Vec<Vec<R>> = unknown
             .par_chunks(BLOCK)
             .map(|neurons| {
-                let mut coefficients = Vec::with_capacity(self.count * neurons.len());
-                for &neuron in neurons {
+                let mut coefficients = vec![R::default(); self.count * neurons.len()];
+                for (coefficients, &neuron) in coefficients.chunks_exact_mut(self.count).zip(neurons) {
                     let a = part.neurons[neuron].readout;
-                    let (above, below) = (R::of(a), R::of(a * self.slope.to_f64()));
-                    coefficients.extend(
-                        (0..self.count).map(|n| self.weights[n] * if part.is_above(neuron, n) { above } else { below }),
-                    );
+                    let values = [R::of(a * self.slope.to_f64()), R::of(a)];
+                    let sides = part.sides[neuron..].iter().step_by(part.size());
+                    for (tile, side) in coefficients.chunks_mut(ROWS).zip(sides) {
+                        R::pick(*side, values, tile);
+                    }
+                    coefficients.iter_mut().zip(&self.weights).for_each(|(c, weight)| *c *= *weight);
                 }
                 on_weights(&self.augmented, self.stride, &coefficients)
             })
             .collect();
         for (force, neuron) in formed.iter().flat_map(|block| block.chunks_exact(self.stride)).zip(unknown) {
-            part.neurons[neuron].on_weights = Some(OnWeights { force: force.to_vec(), owed: Vec::new(), paid: 0 });
+            part.neurons[neuron].on_weights = Some(OnWeights {
+                force: force.to_vec(),
+                owed: Vec::with_capacity(self.count / MOST_OWED + 1),
+                paid: 0,
+            });
         }
         part.neurons.par_iter_mut().filter_map(|neuron| neuron.on_weights.as_mut()).for_each(
             |OnWeights { force, owed, paid }| {

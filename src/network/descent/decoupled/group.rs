@@ -22,7 +22,7 @@ const FREQUENT: f64 = 3.0;
 const STATE_BYTES: usize = 1 << 26;
 const HELD_BYTES: usize = 1 << 27;
 /// Groups under way, however long their histories are: enough to share.
-const FEWEST_GROUPS: usize = 8;
+pub(super) const FEWEST_GROUPS: usize = 8;
 /// Fewest and most neurons of a group where threads share the neurons: the state of 32 on 1000 samples fits into a second-level cache of
 /// 512 KiB in single precision.
 const SMALLEST_GROUP: usize = 8;
@@ -45,6 +45,11 @@ pub(super) struct Group<R> {
 
 /// What a group of neurons ends with: hidden weights, readout and its terms of the losses.
 pub(super) type Outcome = (Vec<f64>, Vec<f64>, Vec<f64>);
+/// A group on its way, which stops for want of the Gram matrix, or what it has ended with.
+pub(super) enum Progress<R> {
+    Waiting(Group<R>),
+    Done(Outcome),
+}
 
 impl<R: Real> Problem<R> {
     /// Neurons of a group, and groups under way at a time.

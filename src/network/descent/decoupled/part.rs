@@ -6,9 +6,10 @@ use super::changes::REFRESH;
 use super::near::Near;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::{Change, Flip, ROWS};
+use crate::network::descent::vectors::Vectors;
 
 /// Share of the samples, as its inverse, from which a dense product is cheaper than paying for them one by one.
-const MOST_OWED: usize = 16;
+pub(super) const MOST_OWED: usize = 16;
 /// Sign changes that are worth another thread.
 const SHARED: usize = 1 << 13;
 /// Bytes of what is booked of all neurons that caches keep.
@@ -47,9 +48,11 @@ impl<R: Real> Neuron<R> {
     /// Books a sign change of this neuron ([`Part::book`]); `changes`: its own.
     fn book(&mut self, changes: &mut Change<R>, flip: &Flip, weights: &[R], slope: f64, reach: f64) {
         let n = flip.sample as usize;
-        let change = if flip.above { 1.0 - slope } else { slope - 1.0 };
+        // Without a branch: which way a sample goes is nothing that a processor could foresee.
+        let direction = 2 * i32::from(flip.above) - 1;
+        let change = f64::from(direction) * (1.0 - slope);
         self.reach[n] += change * reach;
-        self.above = if flip.above { self.above + 1 } else { self.above - 1 };
+        self.above = self.above + usize::from(flip.above) - usize::from(!flip.above);
         let factor = R::of(self.readout * change) * weights[n];
         self.recent += 1;
         changes.columns.push((flip.sample, factor));
@@ -93,34 +96,37 @@ impl<R: Real> Part<R> {
     pub fn start(neurons: &[(f64, &[R])], slope: f64, reach: f64) -> Self {
         let tiles = neurons.first().map_or(0, |(_, u)| u.len().div_ceil(ROWS));
         let zero = R::default();
-        let mut state = Vec::with_capacity(tiles * ROWS * 3 * neurons.len());
-        let mut sides = Vec::with_capacity(tiles * neurons.len());
-        let reaches = [slope * reach, reach];
-        let booked: Vec<Neuron<R>> = neurons
-            .iter()
-            .enumerate()
-            .map(|(place, (readout, u))| Neuron {
+        let mut own = vec![0; tiles * neurons.len()];
+        let mut booked = Vec::with_capacity(neurons.len());
+        for ((place, (readout, u)), own) in neurons.iter().enumerate().zip(own.chunks_exact_mut(tiles.max(1))) {
+            R::tile_sides(u, own);
+            let mut reaches = vec![0.0; u.len()];
+            for (reaches, side) in reaches.chunks_mut(ROWS).zip(&*own) {
+                f64::pick(*side, [slope * reach, reach], reaches);
+            }
+            booked.push(Neuron {
                 readout: *readout,
-                above: u.iter().filter(|u| **u >= zero).count(),
+                above: own.iter().map(|side| side.count_ones() as usize).sum(),
                 age: 0,
-                reach: u.iter().map(|u| reaches[usize::from(*u >= zero)]).collect(),
+                reach: reaches,
                 on_weights: None,
                 place,
                 recent: 0,
-            })
-            .collect();
+            });
+        }
+        let mut state = Vec::with_capacity(tiles * ROWS * 3 * neurons.len());
+        let mut sides = Vec::with_capacity(own.len());
         for tile in 0..tiles {
-            for (_, u) in neurons {
+            for ((_, u), own) in neurons.iter().zip(own.chunks_exact(tiles)) {
                 let rows = &u[tile * ROWS..];
                 let rows = &rows[..rows.len().min(ROWS)];
                 let values = state.len();
                 // The sum turns −0 into +0.
                 state.extend(rows.iter().map(|u| *u + zero));
                 state.resize(values + 3 * ROWS, zero);
-                let above = rows.iter().enumerate().map(|(row, u)| u64::from(*u >= zero) << row);
                 // Rows that stand for no sample are at zero.
                 let beyond = u64::MAX.checked_shl(rows.len() as u32).unwrap_or(0);
-                sides.push(above.fold(beyond, |sides, side| sides | side));
+                sides.push(own[tile] | beyond);
             }
         }
         Part::new(booked, state, sides, vec![Change { restart: None, columns: Vec::new() }; neurons.len()], 0)
