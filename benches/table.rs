@@ -27,8 +27,8 @@ use perturbation_learning::data::{DataSet, Synthetic, synthetic};
 use perturbation_learning::loss::StandardLoss;
 use perturbation_learning::memory::HugePages;
 use perturbation_learning::network::{
-    Descent, Initialisation, Neurons, Precision, Readout, empirical_ntk, guarded_perturbations, outputs,
-    outputs_and_input_gradients,
+    Descent, Initialisation, Neurons, Precision, Readout, empirical_ntk, guarded_perturbations,
+    outputs_and_input_gradients_in, outputs_in,
 };
 use perturbation_learning::problem::{Scenario, Slope, TrainingSet};
 use perturbation_learning::random::{Streams, random_signs};
@@ -127,14 +127,14 @@ impl Pipeline {
         let d = points.input_dim();
         let f = descent.train(&neurons(d, self.width, "f")?, Slope::RELU, &data.train, &self.loss)?;
         let targets = random_signs(&Streams::new(1, "targets"), points.count());
-        let (values, gradients) = outputs_and_input_gradients(&f.weights, Slope::RELU, points)?;
+        let (values, gradients) = outputs_and_input_gradients_in(precision, &f.weights, Slope::RELU, points)?;
         // A point at which every neuron has died has no direction: it is left as it is, as the reference does.
         let moves = guarded_perturbations(&gradients, &values, &targets, &self.loss, self.epsilon)?;
         let perturbed = TrainingSet::new(perturbed_points(points, &moves, self.scenario)?, targets)?;
         let g = descent.train(&neurons(d, self.width, "g")?, Slope::RELU, &perturbed, &self.loss)?;
-        let mut evaluated = outputs(&g.weights, Slope::RELU, points)?;
-        evaluated.extend(outputs(&f.weights, Slope::RELU, &data.test)?);
-        evaluated.extend(outputs(&g.weights, Slope::RELU, &data.test)?);
+        let mut evaluated = outputs_in(precision, &g.weights, Slope::RELU, points)?;
+        evaluated.extend(outputs_in(precision, &f.weights, Slope::RELU, &data.test)?);
+        evaluated.extend(outputs_in(precision, &g.weights, Slope::RELU, &data.test)?);
         Ok(evaluated)
     }
 }

@@ -6,7 +6,7 @@ use perturbation_learning::error::Error;
 use perturbation_learning::loss::{Loss, StandardLoss};
 use perturbation_learning::network::{
     Descent, GradientFlow, Initialisation, Neurons, Plateau, Precision, Readout, Trained, Weights, empirical_ntk,
-    initial_gradients, input_gradients, outputs, outputs_streamed,
+    initial_gradients, input_gradients, outputs, outputs_and_input_gradients_in, outputs_streamed,
 };
 use perturbation_learning::problem::{Points, Slope, TrainingSet};
 use perturbation_learning::random::Streams;
@@ -379,6 +379,22 @@ fn sign_changes_that_threads_share_agree_with_the_plain_implementation() {
 }
 
 /// Preactivations that are exactly zero count as above (φ'(0) = 1), whatever the sign of the zero.
+/// The first groups of neurons find out that the Gram matrix pays, in the middle of their steps; the last, of two neurons, has it from the first
+/// step on.
+#[test]
+fn more_groups_than_find_out_about_the_gram_matrix_agree_with_the_plain_implementation() {
+    let (train, neurons) = (gaussian_set(31, 150, 60), draw(60, 1090));
+    let recipe = Recipe { slope: 0.3, rate: 1.0, steps: 20, momentum: 0.9, plateau: true };
+    let (expected, losses, _) = plain(&recipe, &neurons.weights(), &train, &StandardLoss::Identity);
+    for (precision, epsilon) in [(Precision::F64, f64::EPSILON), (Precision::F32, f64::from(f32::EPSILON))] {
+        let found = run(&recipe, precision, &neurons, &train, &StandardLoss::Identity);
+        let bound = 20.0 * 150.0 * epsilon;
+        let (weights, loss) = (distance(&expected, found.weights.hidden()), distance(&losses, &found.losses));
+        println!("{precision:?}: weights {weights:e}, losses {loss:e} of {bound:e}");
+        assert!(weights <= bound && loss <= bound, "{precision:?} {weights:e} {loss:e}");
+    }
+}
+
 #[test]
 fn zero_preactivations_count_as_above_on_every_route() {
     let points = Points::from_rows("x", 3, 2, vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0]).unwrap();
@@ -463,6 +479,25 @@ fn input_gradients_are_exact_finite_differences() {
 }
 
 /// Θ from its definition: the inner products of ∂f/∂w̃, one derivative at a time.
+/// Points of which the second half lies where no neuron is active, so many that sums are looked up: nothing is left of them, to the last bit.
+#[test]
+fn outputs_and_gradients_where_all_neurons_have_died_are_exactly_zero() {
+    let (dim, width, count) = (3, 300, 150);
+    let hidden = (0..width).flat_map(|i| [1.0 + (i as f64).sin().abs(), 0.5, 2.0, 0.0]).collect();
+    let readout = (0..width).map(|i| (1.7 * i as f64).cos()).collect();
+    let weights = Weights::from_augmented(dim, hidden, readout).unwrap();
+    let alive = |n: usize| if n < count / 2 { 1.0 } else { -1.0 };
+    let values = (0..count).flat_map(|n| [0.3, 1.0 + 0.01 * n as f64, 0.2].map(|x| alive(n) * x)).collect();
+    let points = Points::from_rows("x", count, dim, values).unwrap();
+    for precision in [Precision::F32, Precision::F64] {
+        let (f, gradients) = outputs_and_input_gradients_in(precision, &weights, Slope::RELU, &points).unwrap();
+        for (n, gradient) in gradients.column_iter().enumerate() {
+            let zero = f[n] == 0.0 && gradient.iter().all(|g| *g == 0.0);
+            assert_eq!(zero, n >= count / 2, "{precision:?} {n}");
+        }
+    }
+}
+
 #[test]
 fn the_empirical_ntk_is_the_gram_matrix_of_the_weight_gradients() {
     let set = gaussian_set(14, 70, 3);

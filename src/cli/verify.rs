@@ -84,7 +84,7 @@ struct Settings {
 const DESCRIPTION: &str = "Networks of growing width beside their infinite-width limits. deviation_* are relative root \
     mean squares; agreement_* shares of test points; 'alone' is training on perturbations only (scenario a), 'on_image' \
     on perturbed images (scenario b). error_probability is that of rejecting the claim if it is true; its interval, if \
-    there is one, misses the number that it is about no more often.";
+    there is one, misses the number that it is about no more often. estimate is null where nothing can be estimated.";
 
 /// Runs the verification, prints tables, writes the document.
 pub fn run(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {

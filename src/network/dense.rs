@@ -1,15 +1,19 @@
 //! Outputs and input gradients of a network, block of neurons by block of neurons.
 //!
 //! Blocks have a fixed size and their sums are added in order, so that results do not depend on the number of threads.
-//! Rounding: a preactivation errs by (d + 1)ε‖w̃‖‖x̃‖, a sum over m neurons by (BLOCK + m/BLOCK)ε Σ|a_i φ(u_i)|.
+//! Rounding: a preactivation errs by (d + 1)ε‖w̃‖‖x̃‖, a sum over m neurons by (BLOCK + m/BLOCK)ε Σ|a_i φ(u_i)|; in single precision
+//! blocks are still added in double. Gradients are looked up (`lookup`) in panels of 64 points and more, so that their last bits depend on
+//! how many points there are. Neurons whose preactivation rounds to the other side of 0 move a gradient by |a_i|‖w_i‖.
 
+use faer::{MatMut, MatRef};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
-use super::lookup::{self, Lookup, Sums, WORD};
+use super::descent::Precision;
+use super::lookup::{self, Sums};
 use super::neurons::{Neurons, Weights};
+use super::number::Number;
 use crate::error::{Error, Result};
-use crate::linalg::{Store, multiply, view, view_mut};
 use crate::problem::{Points, Slope};
 
 /// Neurons per block, and blocks at a time.
@@ -23,9 +27,21 @@ const PANEL: usize = 128;
 /// # Errors
 /// Points of another dimension.
 pub fn outputs(weights: &Weights, slope: Slope, points: &Points) -> Result<Vec<f64>> {
+    outputs_in(Precision::F64, weights, slope, points)
+}
+
+/// f at the given points, by products in single or double precision: enough for a network whose training has left no more digits.
+///
+/// # Errors
+/// Points of another dimension.
+pub fn outputs_in(precision: Precision, weights: &Weights, slope: Slope, points: &Points) -> Result<Vec<f64>> {
     same_dimension(weights.input_dim(), points)?;
     let mut totals = vec![0.0; points.count()];
-    add(&mut totals, weights.hidden(), weights.readout(), points, |w, a, x| block_outputs(w, a, slope, x));
+    let network = (weights.hidden(), weights.readout());
+    match precision {
+        Precision::F32 => add(&mut totals, network, points, |w, a, x| block_outputs::<f32>(w, a, slope, x)),
+        Precision::F64 => add(&mut totals, network, points, |w, a, x| block_outputs::<f64>(w, a, slope, x)),
+    }
     Ok(totals)
 }
 
@@ -36,7 +52,7 @@ pub fn outputs(weights: &Weights, slope: Slope, points: &Points) -> Result<Vec<f
 pub fn outputs_streamed(neurons: &Neurons, slope: Slope, points: &Points) -> Result<Vec<f64>> {
     same_dimension(neurons.input_dim(), points)?;
     let mut totals = vec![0.0; points.count()];
-    streamed(neurons, |w, a| add(&mut totals, w, a, points, |w, a, x| block_outputs(w, a, slope, x)));
+    streamed(neurons, |w, a| add(&mut totals, (w, a), points, |w, a, x| block_outputs::<f64>(w, a, slope, x)));
     Ok(totals)
 }
 
@@ -50,7 +66,7 @@ pub fn input_gradients(weights: &Weights, slope: Slope, points: &Points) -> Resu
     let (d, count) = points.as_columns().shape();
     let mut totals = DMatrix::zeros(d, count);
     let block = |w: &[f64], a: &[f64], x: &[f64]| block_gradients(w, a, slope, x);
-    add(totals.as_mut_slice(), weights.hidden(), weights.readout(), points, block);
+    add(totals.as_mut_slice(), (weights.hidden(), weights.readout()), points, block);
     Ok(totals)
 }
 
@@ -64,22 +80,28 @@ pub fn outputs_and_input_gradients(
     slope: Slope,
     points: &Points,
 ) -> Result<(Vec<f64>, DMatrix<f64>)> {
+    outputs_and_input_gradients_in(Precision::F64, weights, slope, points)
+}
+
+/// f and ∇_x f as [`outputs_and_input_gradients`], by products in single or double precision.
+///
+/// # Errors
+/// Points of another dimension.
+pub fn outputs_and_input_gradients_in(
+    precision: Precision,
+    weights: &Weights,
+    slope: Slope,
+    points: &Points,
+) -> Result<(Vec<f64>, DMatrix<f64>)> {
     same_dimension(weights.input_dim(), points)?;
     let (d, count) = points.as_columns().shape();
     // f below the gradient of each point.
     let mut totals = DMatrix::zeros(d + 1, count);
-    let block = |w: &[f64], a: &[f64], x: &[f64]| {
-        let u = preactivations(w, d, x);
-        let mut values = vec![0.0; x.len() / d];
-        add_activations(&u, a, slope.value(), &mut values);
-        let mut sums = Vec::with_capacity((d + 1) * values.len());
-        for (gradient, value) in gradients_of(u, w, a, slope).chunks_exact(d).zip(values) {
-            sums.extend_from_slice(gradient);
-            sums.push(value);
-        }
-        sums
-    };
-    add(totals.as_mut_slice(), weights.hidden(), weights.readout(), points, block);
+    let (sums, network) = (totals.as_mut_slice(), (weights.hidden(), weights.readout()));
+    match precision {
+        Precision::F32 => add(sums, network, points, |w, a, x| block_values_and_gradients::<f32>(w, a, slope, x)),
+        Precision::F64 => add(sums, network, points, |w, a, x| block_values_and_gradients::<f64>(w, a, slope, x)),
+    }
     Ok((totals.row(d).iter().copied().collect(), totals.remove_row(d)))
 }
 
@@ -92,7 +114,7 @@ pub fn initial_gradients(neurons: &Neurons, slope: Slope, points: &Points) -> Re
     let (d, count) = points.as_columns().shape();
     let mut totals = DMatrix::zeros(d, count);
     let block = |w: &[f64], a: &[f64], x: &[f64]| block_gradients(w, a, slope, x);
-    streamed(neurons, |w, a| add(totals.as_mut_slice(), w, a, points, block));
+    streamed(neurons, |w, a| add(totals.as_mut_slice(), (w, a), points, block));
     Ok(totals)
 }
 
@@ -120,21 +142,21 @@ fn streamed(neurons: &Neurons, mut take: impl FnMut(&[f64], &[f64])) {
 
 /// Adds what blocks of neurons contribute at some points to the totals, point after point; `block` has a contribution from
 /// the hidden weights, the readout, and points side by side. Threads share the points, and where these are few, the blocks.
-fn add(
+fn add<R: Number>(
     totals: &mut [f64],
-    hidden: &[f64],
-    readout: &[f64],
+    (hidden, readout): (&[f64], &[f64]),
     points: &Points,
-    block: impl Fn(&[f64], &[f64], &[f64]) -> Vec<f64> + Sync,
+    block: impl Fn(&[R], &[R], &[R]) -> Vec<R> + Sync,
 ) {
     let (d, count) = points.as_columns().shape();
+    let [hidden, readout, points] = [hidden, readout, points.as_columns().as_slice()].map(R::all_of);
     let panels = totals.par_chunks_mut(totals.len() / count * PANEL);
-    panels.zip(points.as_columns().as_slice().par_chunks(d * PANEL)).for_each(|(totals, points)| {
+    panels.zip(points.par_chunks(d * PANEL)).for_each(|(totals, points)| {
         for (hidden, readout) in hidden.chunks(AT_ONCE * BLOCK * (d + 1)).zip(readout.chunks(AT_ONCE * BLOCK)) {
             let blocks = hidden.par_chunks(BLOCK * (d + 1)).zip(readout.par_chunks(BLOCK));
-            let sums: Vec<Vec<f64>> = blocks.map(|(w, a)| block(w, a, points)).collect();
+            let sums: Vec<Vec<R>> = blocks.map(|(w, a)| block(w, a, points)).collect();
             for sum in sums {
-                totals.iter_mut().zip(&sum).for_each(|(t, s)| *t += s);
+                totals.iter_mut().zip(&sum).for_each(|(t, s)| *t += s.to_f64());
             }
         }
     });
@@ -142,89 +164,66 @@ fn add(
 
 /// Preactivations of a block, count × neurons, column-major, for inputs of the weights' dimension side by side.
 pub(crate) fn preactivations(hidden: &[f64], input_dim: usize, inputs: &[f64]) -> Vec<f64> {
+    block_preactivations(hidden, input_dim, inputs)
+}
+
+fn block_preactivations<R: Number>(hidden: &[R], input_dim: usize, inputs: &[R]) -> Vec<R> {
     let (count, size) = (inputs.len() / input_dim, hidden.len() / (input_dim + 1));
     let mut u = Vec::with_capacity(count * size);
     for neuron in hidden.chunks_exact(input_dim + 1) {
         u.resize(u.len() + count, neuron[input_dim]);
     }
-    let inputs = view(inputs, input_dim, count);
-    let weights = view(hidden, input_dim + 1, size).subrows(0, input_dim);
-    multiply(view_mut(&mut u, count, size), Store::Add, 1.0, inputs.transpose(), weights);
+    let inputs = MatRef::from_column_major_slice(inputs, input_dim, count);
+    let weights = MatRef::from_column_major_slice(hidden, input_dim + 1, size).subrows(0, input_dim);
+    R::multiply(MatMut::from_column_major_slice_mut(&mut u, count, size), true, inputs.transpose(), weights);
     u
 }
 
-fn block_outputs(hidden: &[f64], readout: &[f64], slope: Slope, inputs: &[f64]) -> Vec<f64> {
+fn block_outputs<R: Number>(hidden: &[R], readout: &[R], slope: Slope, inputs: &[R]) -> Vec<R> {
     let input_dim = hidden.len() / readout.len() - 1;
-    let u = preactivations(hidden, input_dim, inputs);
-    let mut sums = vec![0.0; inputs.len() / input_dim];
-    add_activations(&u, readout, slope.value(), &mut sums);
+    let u = block_preactivations(hidden, input_dim, inputs);
+    let mut sums = vec![R::default(); inputs.len() / input_dim];
+    R::add_outputs(&u, readout, R::of(slope.value()), &mut sums);
     sums
 }
 
 fn block_gradients(hidden: &[f64], readout: &[f64], slope: Slope, inputs: &[f64]) -> Vec<f64> {
-    let input_dim = hidden.len() / readout.len() - 1;
-    gradients_of(preactivations(hidden, input_dim, inputs), hidden, readout, slope)
+    let d = hidden.len() / readout.len() - 1;
+    let mut gradients = gradients_of(preactivations(hidden, d, inputs), hidden, readout, slope);
+    for point in 0..inputs.len() / d {
+        gradients.copy_within((d + 1) * point..(d + 1) * point + d, d * point);
+    }
+    gradients.truncate(inputs.len());
+    gradients
 }
 
-/// ∇_x Σ_i a_i φ(u_i) over a block, point after point: looked up, or where points are few by a dense product.
-fn gradients_of(mut preactivations: Vec<f64>, hidden: &[f64], readout: &[f64], slope: Slope) -> Vec<f64> {
-    let size = readout.len();
-    let (d, count) = (hidden.len() / size - 1, preactivations.len() / size);
-    if lookup::pays(count) {
-        let sides = &sides_of_points(&preactivations, count);
-        let mut sums = vec![0.0; (d + 1) * count];
-        let (slope, scales) = (slope.value(), &vec![1.0; count]);
-        f64::add_sums(&Sums { columns: hidden, stride: d + 1, factors: readout, slope, sides, scales }, &mut sums);
-        // Without the derivative by the bias.
-        return sums.chunks_exact(d + 1).flat_map(|sums| &sums[..d]).copied().collect();
-    }
-    to_derivatives(&mut preactivations, readout, slope.value(), count);
-    let derivatives = preactivations;
-    let mut sums = vec![0.0; d * count];
-    let weights = view(hidden, d + 1, size).subrows(0, d);
-    let derivatives = view(&derivatives, count, size).transpose();
-    multiply(view_mut(&mut sums, d, count), Store::Replace, 1.0, weights, derivatives);
+/// The gradient at each point, and below it the output.
+fn block_values_and_gradients<R: Number>(hidden: &[R], readout: &[R], slope: Slope, inputs: &[R]) -> Vec<R> {
+    let d = hidden.len() / readout.len() - 1;
+    let u = block_preactivations(hidden, d, inputs);
+    let mut values = vec![R::default(); inputs.len() / d];
+    R::add_outputs(&u, readout, R::of(slope.value()), &mut values);
+    let mut sums = gradients_of(u, hidden, readout, slope);
+    sums.chunks_exact_mut(d + 1).zip(values).for_each(|(sums, value)| sums[d] = value);
     sums
 }
 
-/// For each point the sides of all neurons, as [`Sums`] takes them; one column of preactivations per neuron.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
-fn sides_of_points(preactivations: &[f64], count: usize) -> Vec<u32> {
-    let words = (preactivations.len() / count).div_ceil(WORD);
-    let mut sides = vec![0; count * words];
-    let mut own = vec![0; count];
-    for (word, neurons) in preactivations.chunks(WORD * count).enumerate() {
-        own.fill(0);
-        for (neuron, column) in neurons.chunks_exact(count).enumerate() {
-            for (own, u) in own.iter_mut().zip(column) {
-                *own |= u32::from(*u >= 0.0) << neuron;
-            }
-        }
-        for (sides, own) in sides.chunks_exact_mut(words).zip(&own) {
-            sides[word] = *own;
-        }
+/// Σ_i a_i φ'(u_i) w̃_i over a block, point after point: ∇_x Σ_i a_i φ(u_i), and the derivative by the biases. Looked up, or where points are
+/// few by a dense product.
+fn gradients_of<R: Number>(mut preactivations: Vec<R>, hidden: &[R], readout: &[R], slope: Slope) -> Vec<R> {
+    let (size, slope) = (readout.len(), R::of(slope.value()));
+    let (stride, count) = (hidden.len() / size, preactivations.len() / size);
+    let (mut sums, ones) = (vec![R::default(); stride * count], vec![R::of(1.0); count]);
+    if lookup::pays(count) {
+        let sides = &R::sides_across(&preactivations, count);
+        R::add_sums(&Sums { columns: hidden, stride, factors: readout, slope, sides, scales: &ones }, &mut sums);
+        return sums;
     }
-    sides
-}
-
-/// sums_n += Σ_i a_i φ(u_in); one column of preactivations per neuron.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma"))]
-pub(super) fn add_activations(preactivations: &[f64], readout: &[f64], slope: f64, sums: &mut [f64]) {
-    for (column, a) in preactivations.chunks_exact(sums.len()).zip(readout) {
-        for (sum, u) in sums.iter_mut().zip(column) {
-            *sum += a * (if *u >= 0.0 { *u } else { slope * u });
-        }
-    }
-}
-
-/// u_in ← a_i φ'(u_in).
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma"))]
-fn to_derivatives(preactivations: &mut [f64], readout: &[f64], slope: f64, count: usize) {
-    for (column, a) in preactivations.chunks_exact_mut(count).zip(readout) {
-        for u in column {
-            *u = a * (if *u >= 0.0 { 1.0 } else { slope });
-        }
-    }
+    R::to_forces(&mut preactivations, readout, slope, &ones);
+    let derivatives = MatRef::from_column_major_slice(&preactivations, count, size).transpose();
+    let weights = MatRef::from_column_major_slice(hidden, stride, size);
+    R::multiply(MatMut::from_column_major_slice_mut(&mut sums, stride, count), false, weights, derivatives);
+    sums
 }
 
 #[cfg(test)]
@@ -246,6 +245,7 @@ mod tests {
             (outputs(&weights, slope, &points).unwrap(), input_gradients(&weights, slope, &points).unwrap());
         let both = outputs_and_input_gradients(&weights, slope, &points).unwrap();
         assert_eq!((&both.0, &both.1), (&values, &gradients));
+        let single = outputs_and_input_gradients_in(Precision::F32, &weights, slope, &points).unwrap();
         assert_eq!(values, outputs_streamed(&neurons, slope, &points).unwrap());
         assert_eq!(gradients, initial_gradients(&neurons, slope, &points).unwrap());
         for (n, x) in points.iter().enumerate() {
@@ -260,26 +260,11 @@ mod tests {
             let bound = width as f64 * f64::EPSILON * size;
             assert!((value - values[n]).abs() <= bound, "{n}");
             (0..d).for_each(|i| assert!((gradient[i] - gradients[(i, n)]).abs() <= bound, "{n} {i}"));
+            // Here no preactivation is so small that it changes sides.
+            let bound = 2.0 * (BLOCK + d + 1) as f64 * f64::from(f32::EPSILON) * size;
+            assert!((value - single.0[n]).abs() <= bound && single.0[n] != values[n], "{n}");
+            (0..d).for_each(|i| assert!((gradient[i] - single.1[(i, n)]).abs() <= bound, "{n} {i}"));
         }
-    }
-
-    /// Compiled here for what every processor of the family has, compiled there for what this one offers.
-    #[test]
-    fn activations_have_the_bits_of_plain_loops() {
-        let (count, readout, slope) = (21, [0.3, -0.7, 0.9], 0.2);
-        let u: Vec<f64> = (0..3 * count).map(|i| (1.1 * i as f64).sin()).collect();
-        let (mut sums, mut derivatives) = (vec![0.1; count], u.clone());
-        add_activations(&u, &readout, slope, &mut sums);
-        to_derivatives(&mut derivatives, &readout, slope, count);
-        for n in 0..count {
-            let mut plain = 0.1;
-            for (i, a) in readout.iter().enumerate() {
-                let u = u[i * count + n];
-                let (value, derivative) = if u >= 0.0 { (u, 1.0) } else { (slope * u, slope) };
-                plain += a * value;
-                assert_eq!(derivatives[i * count + n].to_bits(), (a * derivative).to_bits(), "{i} {n}");
-            }
-            assert_eq!(sums[n].to_bits(), plain.to_bits(), "{n}");
-        }
+        assert_eq!(single.0, outputs_in(Precision::F32, &weights, slope, &points).unwrap());
     }
 }

@@ -18,7 +18,6 @@ mod real;
 mod stretch;
 mod subspace;
 mod sweep;
-mod vectors;
 
 use std::cell::OnceCell;
 
@@ -30,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::problem::{Slope, TrainingSet, finite_positive};
 
-/// The floating-point type of the steps.
+/// The floating-point type of a descent's steps, or of the products that evaluate a network ([`super::outputs_in`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {

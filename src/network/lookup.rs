@@ -8,17 +8,17 @@
 //! (its share of γ, 1 − γ and their sum).
 
 /// Samples per word of sides, and per table.
-pub(super) const WORD: usize = 32;
+const WORD: usize = 32;
 const BITS: usize = 4;
 /// Tables of a word, and their entries.
 const TABLES: usize = WORD / BITS;
 const ENTRIES: usize = 1 << BITS;
-/// Neurons from which on tables pay.
+/// Sums from which on tables pay.
 const FEWEST: usize = 64;
 
-/// Whether a product with φ'(U) of so many neurons is to be looked up.
-pub(super) fn pays(neurons: usize) -> bool {
-    neurons >= FEWEST
+/// Whether so many sums are to be looked up.
+pub(super) fn pays(sums: usize) -> bool {
+    sums >= FEWEST
 }
 
 /// Words of the sides of so many samples.
@@ -26,7 +26,8 @@ fn words(count: usize) -> usize {
     count.div_ceil(WORD)
 }
 
-/// Sums s_i += scale_i Σ_n factor_n φ'(u_in) z_n.
+/// Sums s_i += scale_i Σ_n factor_n φ'(u_in) z_n: for neurons i over samples n (forces on weights), or the other way round (gradients at
+/// samples), and then read one for the other below.
 #[derive(Clone, Copy)]
 pub(super) struct Sums<'a, R> {
     /// z_n, stride × count.
@@ -36,7 +37,7 @@ pub(super) struct Sums<'a, R> {
     pub factors: &'a [R],
     /// γ: φ' is 1 where u ≥ 0 and γ elsewhere.
     pub slope: R,
-    /// Of [`Lookup::sides`], neuron after neuron.
+    /// Of [`Lookup::sides`] or [`Lookup::sides_across`], neuron after neuron.
     pub sides: &'a [u32],
     /// One per neuron.
     pub scales: &'a [R],
@@ -46,6 +47,8 @@ pub(super) struct Sums<'a, R> {
 pub(super) trait Lookup: Sized {
     /// The sides of `count` samples for every neuron, one bit each (u ≥ 0); preactivations are `stride` numbers per neuron.
     fn sides(preactivations: &[Self], stride: usize, count: usize) -> Vec<u32>;
+    /// The same with the roles exchanged: the sides of all neurons for every sample; `count` preactivations per neuron.
+    fn sides_across(preactivations: &[Self], count: usize) -> Vec<u32>;
     /// Adds the sums, stride × neurons.
     fn add_sums(task: &Sums<'_, Self>, sums: &mut [Self]);
 }
@@ -74,6 +77,25 @@ macro_rules! kernels {
                     sides.extend(full.iter().map(|values| bits(values)));
                     if !rest.is_empty() {
                         sides.push(bits(rest));
+                    }
+                }
+                sides
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn sides_across(preactivations: &[R], count: usize) -> Vec<u32> {
+                let words = words(preactivations.len() / count);
+                let mut sides = vec![0; count * words];
+                let mut own = vec![0; count];
+                for (word, neurons) in preactivations.chunks(WORD * count).enumerate() {
+                    own.fill(0);
+                    for (neuron, column) in neurons.chunks_exact(count).enumerate() {
+                        for (own, u) in own.iter_mut().zip(column) {
+                            *own |= u32::from(*u >= 0.0) << neuron;
+                        }
+                    }
+                    for (sides, own) in sides.chunks_exact_mut(words).zip(&own) {
+                        sides[word] = *own;
                     }
                 }
                 sides
@@ -181,6 +203,10 @@ macro_rules! kernels {
                 $module::sides(preactivations, stride, count)
             }
 
+            fn sides_across(preactivations: &[Self], count: usize) -> Vec<u32> {
+                $module::sides_across(preactivations, count)
+            }
+
             fn add_sums(task: &Sums<'_, Self>, sums: &mut [Self]) {
                 $module::add_sums(task, sums);
             }
@@ -217,6 +243,9 @@ mod tests {
                     let mut u = wave((count + 3) * neurons, 0.9);
                     (u[0], u[count + 3]) = (0.0, -0.0);
                     let sides = &R::sides(&u, count + 3, count);
+                    let turned: Vec<R> =
+                        (0..count * neurons).map(|at| u[at % neurons * (count + 3) + at / neurons]).collect();
+                    assert_eq!(&R::sides_across(&turned, neurons), sides);
                     let task = Sums { columns, stride, factors, slope, sides, scales };
                     let start = wave(stride * neurons, 0.2);
                     let mut sums = start.clone();

@@ -13,11 +13,16 @@ pub mod descent;
 pub mod flow;
 mod lookup;
 mod neurons;
+mod number;
 pub mod perturb;
 pub mod plateau;
 pub mod tangent;
+mod vectors;
 
-pub use dense::{initial_gradients, input_gradients, outputs, outputs_and_input_gradients, outputs_streamed};
+pub use dense::{
+    initial_gradients, input_gradients, outputs, outputs_and_input_gradients, outputs_and_input_gradients_in,
+    outputs_in, outputs_streamed,
+};
 pub use descent::{Descent, Precision, Trained};
 pub use flow::{FlowOutcome, GradientFlow, PreparedFlow};
 pub use neurons::{Initialisation, Neurons, Readout, Weights};

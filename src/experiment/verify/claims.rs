@@ -19,7 +19,7 @@ pub enum Verdict {
     Held,
     /// The data contradict the claim at the stated error probability.
     Rejected,
-    /// The data contradict neither: more networks or widths are needed.
+    /// The data contradict neither: more networks or widths are needed, or nothing can be measured (the detail says so).
     Undecided,
 }
 
@@ -32,9 +32,9 @@ pub struct Claim {
     pub statement: String,
     /// What was measured and what theory says, in words.
     pub detail: String,
-    /// The number that decides it.
-    pub estimate: f64,
-    /// Its interval that misses with the claim's error probability; null where a permutation test decides.
+    /// The number that decides it; null where none can be formed, and the claim is undecided.
+    pub estimate: Option<f64>,
+    /// Its interval that misses with the claim's error probability; null where a permutation test decides, or nothing.
     pub interval: Option<[f64; 2]>,
     /// The range that theory allows; null for an open end.
     pub expected: [Option<f64>; 2],
@@ -72,7 +72,7 @@ pub(super) fn decide(
     let rate = |id, statement: &str, leading: f64, figure: fn(&Cell) -> f64| {
         rate_claim(id, statement, &grouped(run, cells, figure), leading, share)
     };
-    let mut claims: Vec<Claim> = [
+    let mut claims = vec![
         rate("function_rate", "(f_T − T·F)² falls like A/m + B/m^(3/2)", -1.0, |c| c.deviation_f.powi(2)),
         rate("gradient_rate", "(∇f_T − T·∇F)² falls like A/m^(1/2) + B/m", -0.5, |c| {
             c.deviation_gradient.powi(2)
@@ -80,10 +80,7 @@ pub(super) fn decide(
         rate("direction_rate", "1 − cos(perturbation, ∇F) falls like A/m^(1/2) + B/m", -0.5, |c| {
             1.0 - c.cosine_limit_gradient
         }),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    ];
     // The constants are no part of the verdicts: at the smallest widths powers beyond the two that are fitted count as well.
     let (constant, constant_error) = limits.gradient_constant();
     let [constant, constant_error] =
@@ -101,12 +98,12 @@ pub(super) fn decide(
         ("g_rate_on_image", "on the image", |c| c.on_image.deviation.powi(2)),
     ] {
         let statement = format!("(g − T'·G)² falls like A/m^(1/2) + B/m ({scenario})");
-        claims.extend(power_claim(id, &statement, &grouped(run, cells, figure), G_EXPONENTS, share));
+        claims.push(power_claim(id, &statement, &grouped(run, cells, figure), G_EXPONENTS, share));
     }
 
     let starts = start_ratios(run, limits, cells, standard);
     let statement = "(∂f/∂t at t = 0 − F)² has the variance of W1 at every width, both initialisations: mean ratio";
-    claims.extend(mean_square_claim("start_variance", statement, &starts, share));
+    claims.push(mean_square_claim("start_variance", statement, &starts, share));
     claims.push(fewer_mismatches(run, "agreement_alone", "alone", cells, share, |c| c.alone.mismatch));
     claims.push(fewer_mismatches(run, "agreement_on_image", "on the image", cells, share, |c| c.on_image.mismatch));
 
@@ -135,7 +132,7 @@ pub(super) fn decide(
                 values: standard.iter().filter(|cell| cell.width == width).map(figure).collect(),
             })
             .collect();
-        claims.extend(mean_square_claim(id, statement, &groups, share));
+        claims.push(mean_square_claim(id, statement, &groups, share));
     }
     claims
 }
@@ -153,18 +150,35 @@ fn start_ratios(run: &Verification, limits: &Limits, cells: &[Cell], standard: &
 }
 
 /// That squares over their predicted expectations have the mean 1: held if an interval for the mean holds 1.
-fn mean_square_claim(id: &'static str, statement: &str, groups: &[Squares], share: f64) -> Option<Claim> {
-    let (mean, interval) = mean_square_interval(groups, share)?;
-    Some(Claim {
+fn mean_square_claim(id: &'static str, statement: &str, groups: &[Squares], share: f64) -> Claim {
+    let range = (1.0, 1.0);
+    let Some((mean, interval)) = mean_square_interval(groups, share) else {
+        return undecidable(id, statement, range, share, "there is nothing to take a mean of");
+    };
+    Claim {
         id,
         statement: statement.into(),
         detail: format!("measured {}; theory: 1", measured(mean, interval)),
-        estimate: mean,
+        estimate: Some(mean),
         interval: Some([interval.0, interval.1]),
-        expected: [Some(1.0), Some(1.0)],
+        expected: [Some(range.0), Some(range.1)],
         error_probability: share,
         verdict: if interval.0 <= 1.0 && interval.1 >= 1.0 { Verdict::Held } else { Verdict::Rejected },
-    })
+    }
+}
+
+/// A claim about which the networks say nothing at all.
+fn undecidable(id: &'static str, statement: &str, range: (f64, f64), share: f64, why: &str) -> Claim {
+    Claim {
+        id,
+        statement: statement.into(),
+        detail: format!("cannot be decided: {why}"),
+        estimate: None,
+        interval: None,
+        expected: [Some(range.0), Some(range.1)],
+        error_probability: share,
+        verdict: Verdict::Undecided,
+    }
 }
 
 fn measured(value: f64, (low, high): (f64, f64)) -> String {
@@ -185,42 +199,45 @@ const OTHER_POWER: f64 = 0.5;
 /// may prevail, and half as far beyond as they lie apart.
 const G_EXPONENTS: (f64, f64) = (-1.25, -0.25);
 
+/// Why no power is fitted: with one input coordinate, for instance, all directions of gradients agree.
+const NO_POWER: &str = "no power of m can be fitted, as the deviations at some width are 0 or rounding";
+
 /// That the power of m fitted to the means lies in `range`.
-fn power_claim(
-    id: &'static str,
-    statement: &str,
-    groups: &[(f64, Vec<f64>)],
-    range: (f64, f64),
-    share: f64,
-) -> Option<Claim> {
-    let fit = fit_power_of_mean(groups)?;
+fn power_claim(id: &'static str, statement: &str, groups: &[(f64, Vec<f64>)], range: (f64, f64), share: f64) -> Claim {
+    let Some(fit) = fit_power_of_mean(groups) else {
+        return undecidable(id, statement, range, share, NO_POWER);
+    };
     let (surer, likely) = (fit.interval(share), fit.interval(EVIDENCE));
-    Some(Claim {
+    Claim {
         id,
         statement: statement.into(),
         detail: format!("exponent {}; expected in {} … {}", measured(fit.slope, likely), range.0, range.1),
-        estimate: fit.slope,
+        estimate: Some(fit.slope),
         interval: Some([surer.0, surer.1]),
         expected: [Some(range.0), Some(range.1)],
         error_probability: share,
         verdict: within(range, surer, likely),
-    })
+    }
 }
 
 /// Theory gives the leading power, and that the next one is smaller by m^(−1/2): for values by W5, for gradients by P10, for directions by
 /// expanding in D_T − d, whose third and fourth moments are O(1/m). Their constants are fitted. Rejected if the one power that is
 /// fitted is another's, or the two powers do not fit; held if it is no other's and the leading term clearly positive.
-fn rate_claim(
-    id: &'static str,
-    statement: &str,
-    groups: &[(f64, Vec<f64>)],
-    leading: f64,
-    share: f64,
-) -> Option<Claim> {
+fn rate_claim(id: &'static str, statement: &str, groups: &[(f64, Vec<f64>)], leading: f64, share: f64) -> Claim {
     let range = (leading - OTHER_POWER, leading + OTHER_POWER);
-    let mut claim = power_claim(id, statement, groups, range, share / 2.0)?;
-    let fit = fit_two_powers(groups, leading, leading - 0.5)?;
+    let mut claim = power_claim(id, statement, groups, range, share / 2.0);
     claim.error_probability = share;
+    if claim.estimate.is_none() {
+        return claim;
+    }
+    let Some(fit) = fit_two_powers(groups, leading, leading - 0.5) else {
+        // What one power has refuted stays so.
+        if claim.verdict == Verdict::Held {
+            claim.verdict = Verdict::Undecided;
+        }
+        claim.detail.push_str("; two powers cannot be fitted, as the deviations at some width are all equal");
+        return claim;
+    };
     claim.detail.push_str(&format!(
         "; A = {} ± {}, B = {}, p-value of the fit {}",
         significant(fit.leading, 3),
@@ -233,7 +250,7 @@ fn rate_claim(
     } else if claim.verdict == Verdict::Held && fit.leading_p_value > EVIDENCE {
         claim.verdict = Verdict::Undecided;
     }
-    Some(claim)
+    claim
 }
 
 /// Five rates, a variance, two agreements, two constants.
@@ -267,7 +284,7 @@ fn fewer_mismatches(
             significant(mean(&last), 3),
             significant(fewer, 2)
         ),
-        estimate: difference,
+        estimate: Some(difference),
         interval: None,
         expected: [None, Some(0.0)],
         error_probability: share,
@@ -299,6 +316,29 @@ mod tests {
         assert_eq!(verdict((-1.9, -1.51), (-1.8, -1.6)), Verdict::Rejected);
     }
 
+    /// As with one input coordinate, where every direction is exact: the claim is in the list, and says why it is not decided.
+    #[test]
+    fn claims_about_no_deviation_at_all_are_undecided_and_not_left_out() {
+        let some = |values: [f64; 4]| [64.0, 256.0, 1024.0].map(|m| (m, values.map(|value| value / m).to_vec()));
+        let mut none = some([1.0, 2.0, 3.0, 4.0]);
+        none[1].1.fill(0.0);
+        for claim in [rate_claim("x", "x", &none, -0.5, 0.01), power_claim("x", "x", &none, G_EXPONENTS, 0.01)] {
+            assert!(claim.verdict == Verdict::Undecided && claim.estimate.is_none() && claim.interval.is_none());
+            assert!(claim.detail.contains("are 0 or rounding") && claim.error_probability == 0.01, "{}", claim.detail);
+        }
+        // Without scatter at one width only the one power is fitted, which may still refute the claim.
+        let mut equal = some([1.0, 2.0, 3.0, 4.0]);
+        equal[2].1.fill(2.5 / 1024.0);
+        for (leading, verdict) in [(-1.0, Verdict::Undecided), (0.5, Verdict::Rejected)] {
+            let claim = rate_claim("x", "x", &equal, leading, 0.01);
+            assert!(claim.verdict == verdict && claim.estimate.is_some() && claim.detail.contains("all equal"));
+        }
+        let empty = mean_square_claim("x", "x", &[Squares { freedom: 1.0, values: vec![] }], 0.01);
+        assert!(empty.verdict == Verdict::Undecided && empty.detail.contains("nothing"));
+        let found = rate_claim("x", "x", &some([1.0, 2.0, 3.0, 4.0]), -1.0, 0.01);
+        assert!((found.estimate.unwrap() + 1.0).abs() < 1e-9 && found.error_probability == 0.01);
+    }
+
     /// Values of another law than the one claimed: the mean of n squares of normal variables times `level` at each of the default widths, with
     /// the default numbers of networks or `times` as many.
     fn invented(level: impl Fn(f64) -> f64, squares: usize, times: usize, network: u64) -> Vec<(f64, Vec<f64>)> {
@@ -316,7 +356,7 @@ mod tests {
         let mut found = [0; 3];
         for trial in 0..100 {
             let groups = invented(&level, squares, times, trial);
-            let claim = rate_claim("x", "x", &groups, leading, FALSE_ALARM / 20.0).unwrap();
+            let claim = rate_claim("x", "x", &groups, leading, FALSE_ALARM / 20.0);
             found[claim.verdict as usize] += 1;
         }
         println!("held, rejected, undecided: {found:?} of 100");
@@ -392,6 +432,10 @@ mod tests {
             let limits = Limits::new(&run, setting).unwrap();
             let report = run.run(setting, 1, &|| {}).unwrap();
             let groups = start_ratios(&run, &limits, &report.cells, &report.standard_cells);
+            // On a line every direction is exact: that claim is listed, and not decided.
+            assert_eq!(report.claims.len(), CLAIMS);
+            let direction = report.claims.iter().find(|claim| claim.id == "direction_rate").unwrap();
+            assert_eq!(direction.estimate.is_none(), setting.data.train.input_dim() == 1, "{}", direction.detail);
             (2.0 / groups[0].freedom, crate::stats::variance(&groups[0].values))
         };
         let (allowed, found) = of(&narrow);

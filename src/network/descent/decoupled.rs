@@ -46,7 +46,7 @@ use crate::error::{Error, Result};
 use crate::network::neurons::{Neurons, Weights};
 use crate::problem::{Slope, TrainingSet};
 use changes::{forces_of, in_tiles};
-use group::{FEWEST_GROUPS, Progress};
+use group::{Group, SCOUTS, Slot};
 use schedule::Schedule;
 
 /// Neurons per product.
@@ -132,41 +132,75 @@ impl<R: Real> Problem<R> {
         let schedule = Schedule::new(rates, self.momentum_f64);
         let width = neurons.width();
         let (size, at_once) = self.groups(width, rates.len());
-        let firsts: Vec<usize> = (0..width).step_by(size).collect();
-        let mut gram = None;
-        let mut hidden = Vec::with_capacity(width * self.weight_count);
-        let mut readout = Vec::with_capacity(width);
-        let mut losses = vec![0.0; rates.len()];
-        // Some tell whether the Gram matrix pays; all others then have it from the first step on.
-        let (few, others) = firsts.split_at(at_once.min(FEWEST_GROUPS).min(firsts.len()));
-        for wave in std::iter::once(few).chain(others.chunks(at_once)) {
+        let (mut hidden, mut readout) = (vec![0.0; width * self.weight_count], vec![0.0; width]);
+        let ends = hidden.chunks_mut(size * self.weight_count).zip(readout.chunks_mut(size));
+        let mut slots: Vec<Slot<'_, R>> =
+            ends.map(|(hidden, readout)| Slot { hidden, readout, group: None, losses: Vec::new() }).collect();
+        let (mut gram, mut losses, mut first) = (None, vec![0.0; rates.len()], 0);
+        while first < slots.len() {
+            // Some tell whether the Gram matrix pays; all others then have it from the first step on.
+            let count = if first == 0 { at_once.min(SCOUTS) } else { at_once }.min(slots.len() - first);
+            let wave = &mut slots[first..first + count];
             // A group takes all of its steps while a cache holds it. One that stops early asks for the Gram matrix.
-            let advance = |progress: Progress<R>, gram: Option<&Gram<R>>| {
-                let Progress::Waiting(mut group) = progress else { return progress };
+            let advance = |slot: &mut Slot<'_, R>, mut group: Group<R>, gram: Option<&Gram<R>>| {
                 self.advance(&mut group, gram, &schedule, width);
-                if group.step < rates.len() { Progress::Waiting(group) } else { Progress::Done(self.finish(group)) }
+                if group.step < rates.len() {
+                    slot.group = Some(group);
+                } else {
+                    slot.losses = self.finish(group, slot.hidden, slot.readout);
+                }
             };
-            let start = |first: usize| self.group(neurons, first, size.min(width - first), &schedule);
-            let started = wave.par_iter().map(|first| advance(Progress::Waiting(start(*first)), gram));
-            let mut groups: Vec<Progress<R>> = started.collect();
-            while groups.iter().any(|progress| matches!(progress, Progress::Waiting(_))) {
+            wave.par_iter_mut().enumerate().for_each(|(index, slot)| {
+                let group = self.group(neurons, (first + index) * size, slot.readout.len(), &schedule);
+                advance(slot, group, gram);
+            });
+            if wave.iter().any(|slot| slot.group.is_some()) {
                 gram = Some(made.get_or_init(|| {
                     let gram = Gram::new(&self.augmented, self.stride, self.count);
                     if self.wants_columns(width) { gram.with_columns() } else { gram }
                 }));
-                groups = groups.into_par_iter().map(|progress| advance(progress, gram)).collect();
+                wave.par_iter_mut().for_each(|slot| {
+                    if let Some(group) = slot.group.take() {
+                        advance(slot, group, gram);
+                    }
+                });
             }
-            let outcomes = groups.into_iter().filter_map(|progress| match progress {
-                Progress::Done(outcome) => Some(outcome),
-                Progress::Waiting(_) => None,
-            });
-            for (group_hidden, group_readout, group_losses) in outcomes {
-                hidden.extend(group_hidden);
-                readout.extend(group_readout);
-                losses.iter_mut().zip(&group_losses).for_each(|(sum, term)| *sum -= term);
+            for slot in wave {
+                let terms = std::mem::take(&mut slot.losses);
+                losses.iter_mut().zip(terms).for_each(|(sum, term)| *sum -= term);
             }
+            first += count;
         }
         let weights = super::reached(self.weight_count - 1, hidden, readout, &losses)?;
         Ok((weights, losses))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Initialisation, Readout};
+    use crate::problem::Points;
+    use crate::random::Streams;
+
+    /// A matrix that another run has made comes into use when it is asked for, which the first groups do in the middle of their steps.
+    #[test]
+    fn a_gram_matrix_that_is_there_already_changes_no_bit() {
+        let (count, dim, width) = (150, 60, 1090);
+        let values = (0..count * dim).map(|i| ((i * i + i) as f64 * 0.61).sin()).collect();
+        let labels = (0..count).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
+        let train = TrainingSet::new(Points::from_rows("x", count, dim, values).unwrap(), labels).unwrap();
+        let problem = Problem::<f64>::new(&train, Slope::RELU, 0.9);
+        let (size, at_once) = problem.groups(width, 20);
+        assert!(at_once > SCOUTS && width > SCOUTS * size, "more groups than the first ones");
+        let streams = Streams::new(0, "decoupled");
+        let neurons = Neurons::draw(dim, width, Initialisation::Standard, Readout::Gaussian, streams).unwrap();
+        let made = OnceCell::new();
+        let (weights, losses) = problem.run(&neurons, &[1.0; 20], &made).unwrap();
+        assert!(made.get().is_some());
+        let (again, losses_again) = problem.run(&neurons, &[1.0; 20], &made).unwrap();
+        assert_eq!(weights.hidden().len(), again.hidden().len());
+        let same = weights.hidden().iter().zip(again.hidden()).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same && losses == losses_again);
     }
 }

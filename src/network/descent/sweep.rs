@@ -5,8 +5,7 @@
 
 use std::ops::Mul;
 
-/// Rows per tile: a tile's sides are one 64-bit mask.
-pub(super) const ROWS: usize = 64;
+pub(super) use crate::network::vectors::ROWS;
 
 /// Bytes of a tile's columns that all neurons add before the next ones: half of a second-level cache of 1 MiB.
 const CACHED_BYTES: usize = 1 << 19;

@@ -6,8 +6,8 @@
 //!
 //! Cost per neuron: for the start (d+1)N multiply-adds in a matrix product, and N² in another or, in blocks of 64 neurons and more, N²/4
 //! additions of sums that are looked up (`lookup`); N per event; and for the outputs at M test points (d+1)M and either NM more, with N·M·(d+1) for a Gram matrix once, or
-//! (d+1)(N + M) through the trained weights, whichever is less; 2dN more for the gradients, which need the trained weights
-//! too. Rounding: each preactivation carries an error of at most about (d + N + events)·ε times
+//! (d+1)(N + M) through the trained weights, whichever is less; for the gradients of f_0 and f_T dN more each, or with 64 training points
+//! and more dN/4 additions of sums that are looked up, and the trained weights. Rounding: each preactivation carries an error of at most about (d + N + events)·ε times
 //! ‖w̃‖‖x̃‖ + |a| T Σ|β_n|‖x̃_n‖‖x̃‖.
 //!
 //! Where a sample attracts a neuron from both sides of its boundary the neuron slides along u = 0 with a derivative

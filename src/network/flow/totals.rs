@@ -7,8 +7,9 @@ use super::sites::{Sites, augment};
 use super::{GradientFlow, Observer};
 use crate::error::{Error, Result};
 use crate::linalg::{Store, multiply, view, view_mut};
-use crate::network::dense::add_activations;
+use crate::network::lookup::{self, Lookup, Sums};
 use crate::network::neurons::{Neurons, Weights};
+use crate::network::vectors::Vectors;
 use crate::problem::Points;
 
 /// What a flow yields. N training points, M test points (0 if none were given).
@@ -49,14 +50,14 @@ pub struct FlowOutcome {
 
 /// A vector of sums with Neumaier's compensation: the error does not grow with the number of blocks.
 #[derive(Clone)]
-struct Sums {
+struct CompensatedSums {
     value: Vec<f64>,
     correction: Vec<f64>,
 }
 
-impl Sums {
+impl CompensatedSums {
     fn new(len: usize) -> Self {
-        Sums { value: vec![0.0; len], correction: vec![0.0; len] }
+        CompensatedSums { value: vec![0.0; len], correction: vec![0.0; len] }
     }
 
     fn add(&mut self, index: usize, term: f64) {
@@ -70,7 +71,7 @@ impl Sums {
         self.value[index] = sum;
     }
 
-    fn merge(&mut self, later: &Sums) {
+    fn merge(&mut self, later: &CompensatedSums) {
         for index in 0..self.value.len() {
             self.add(index, later.value[index]);
             self.correction[index] += later.correction[index];
@@ -85,12 +86,13 @@ impl Sums {
 /// Running sums over the neurons of one lane.
 pub(super) struct Totals {
     /// f_0 and f_T at the sites up to `train`, then at the test points.
-    initial: Sums,
-    trained: Sums,
+    initial: CompensatedSums,
+    trained: CompensatedSums,
     /// Σ a²φ'(u)(u̇/a) and Σ a²(T − τ)₊ at all sites.
-    rate: Sums,
-    debt: Sums,
+    rate: CompensatedSums,
+    debt: CompensatedSums,
     flips: Vec<u64>,
+    /// The gradients at the training sites, below each what would be the derivative by the bias.
     initial_gradient: Vec<f64>,
     gradient: Vec<f64>,
     weights: (Vec<f64>, Vec<f64>),
@@ -103,7 +105,7 @@ pub(super) struct Totals {
 pub(super) struct Scratch {
     /// a β_n ∫φ'_n per active site and neuron.
     impulse: Vec<f64>,
-    /// a φ'_n per training site and neuron.
+    /// a φ'_n per training site and neuron, or φ'_n − 1 where sums are looked up.
     weighted: Vec<f64>,
     /// Preactivations per test point and neuron.
     at_test: Vec<f64>,
@@ -131,12 +133,33 @@ impl Scratch {
         }
     }
 
-    fn fill_weighted(&mut self, block: &Block<'_>, derivative: impl Fn(&Block<'_>, usize, usize) -> f64) {
-        let train = block.sites.train;
-        for (k, &a) in block.readout[..block.size].iter().enumerate() {
+    /// Σ_k a_k φ'_k(x_s) w̃_k at each training site s is added, stride × sites, φ'_k(x_s) by neuron and site.
+    fn add_gradient(&mut self, gradient: &mut [f64], block: &Block<'_>, derivative: impl Fn(usize, usize) -> f64) {
+        let (&Sites { stride, train, .. }, size) = (block.sites, block.size);
+        let (hidden, readout) = (&block.hidden[..stride * size], &block.readout[..size]);
+        let slope = block.slope.value();
+        let looked_up = lookup::pays(train);
+        // Of neurons that slide at a site φ' is neither 1 nor γ.
+        let mut between = Vec::new();
+        for (k, &a) in readout.iter().enumerate() {
             for (site, weighted) in self.weighted[train * k..][..train].iter_mut().enumerate() {
-                *weighted = a * derivative(block, k, site);
+                let derivative = derivative(k, site);
+                *weighted = if looked_up { derivative - 1.0 } else { a * derivative };
+                if derivative > slope && derivative < 1.0 {
+                    between.push((k, site, a * (derivative - slope)));
+                }
             }
+        }
+        let weighted = &self.weighted[..train * size];
+        if !looked_up {
+            let weighted = view(weighted, train, size).transpose();
+            return multiply(view_mut(gradient, stride, train), Store::Add, 1.0, view(hidden, stride, size), weighted);
+        }
+        let (sides, scales) = (&f64::sides_across(weighted, train), &vec![1.0; train]);
+        f64::add_sums(&Sums { columns: hidden, stride, factors: readout, slope, sides, scales }, gradient);
+        for (k, site, more) in between {
+            let sums = gradient[stride * site..][..stride].iter_mut();
+            sums.zip(&hidden[stride * k..]).for_each(|(sum, w)| *sum += more * w);
         }
     }
 }
@@ -173,12 +196,12 @@ fn gram_pays(sites: &Sites, test_count: usize, neurons: f64, formed: bool) -> bo
 impl Totals {
     pub fn new(flow: &GradientFlow<'_>, sites: &Sites, multiplicity: usize) -> Self {
         let test_count = flow.test.map_or(0, Points::count);
-        let gradient = if flow.gradients { (sites.stride - 1) * sites.train } else { 0 };
+        let gradient = if flow.gradients { sites.stride * sites.train } else { 0 };
         Totals {
-            initial: Sums::new(sites.train + test_count),
-            trained: Sums::new(sites.train + test_count),
-            rate: Sums::new(sites.count),
-            debt: Sums::new(sites.count),
+            initial: CompensatedSums::new(sites.train + test_count),
+            trained: CompensatedSums::new(sites.train + test_count),
+            rate: CompensatedSums::new(sites.count),
+            debt: CompensatedSums::new(sites.count),
             flips: vec![0; sites.train],
             // For antisymmetric pairs ∇f_0 ≡ 0: no sum, and no memory for it.
             initial_gradient: vec![0.0; if multiplicity == 1 { gradient } else { 0 }],
@@ -204,9 +227,8 @@ impl Totals {
         scratch.fill_impulses(block);
         if flow.gradients && block.multiplicity == 1 {
             // For antisymmetric pairs ∇f_0 ≡ 0 exactly.
-            let slope = block.slope;
-            scratch.fill_weighted(block, |block, k, site| slope.derivative(block.initial_at(k, site)));
-            add_gradient(&mut self.initial_gradient, block, scratch);
+            let derivative = |k, site| block.slope.derivative(block.initial_at(k, site));
+            scratch.add_gradient(&mut self.initial_gradient, block, derivative);
         }
         if flow.forms_weights() || test.is_some_and(|test| test.gram.is_none()) {
             move_weights(block, scratch);
@@ -216,14 +238,13 @@ impl Totals {
         }
         if flow.gradients {
             let Sites { active, count, .. } = *block.sites;
-            scratch.fill_weighted(block, |block, k, site| {
+            scratch.add_gradient(&mut self.gradient, block, |k, site| {
                 if site < active {
                     block.derivative[active * k + site]
                 } else {
                     block.slope.derivative(block.preactivation[count * k + site])
                 }
             });
-            add_gradient(&mut self.gradient, block, scratch);
         }
         if flow.keep_weights {
             self.weights.0.extend_from_slice(&block.hidden[..block.sites.stride * block.size]);
@@ -325,8 +346,9 @@ impl Totals {
             if flow.gradients && sums.is_empty() {
                 return Some(DMatrix::zeros(d, sites.of_train.len()));
             }
-            flow.gradients
-                .then(|| DMatrix::from_fn(d, sites.of_train.len(), |row, n| sums[d * sites.of_train[n] + row]))
+            flow.gradients.then(|| {
+                DMatrix::from_fn(d, sites.of_train.len(), |row, n| sums[sites.stride * sites.of_train[n] + row])
+            })
         };
         let flips: u64 = sites.of_train.iter().map(|&site| self.flips[site]).sum();
         let outcome = FlowOutcome {
@@ -361,21 +383,13 @@ impl Totals {
 }
 
 /// Adds Σ_k a_k φ(u_k) over the block's neurons at each test point.
-fn accumulate_outputs(sums: &mut Sums, offset: usize, block: &Block<'_>, at_test: &[f64]) {
+fn accumulate_outputs(sums: &mut CompensatedSums, offset: usize, block: &Block<'_>, at_test: &[f64]) {
     let count = at_test.len() / block.size;
     let mut partial = vec![0.0; count];
-    add_activations(at_test, &block.readout, block.slope.value(), &mut partial);
+    f64::add_outputs(at_test, &block.readout, block.slope.value(), &mut partial);
     for (j, term) in partial.into_iter().enumerate() {
         sums.add(offset + j, term);
     }
-}
-
-/// gradient (d × sites) += W (d × neurons) · weighted (sites × neurons)ᵀ.
-fn add_gradient(gradient: &mut [f64], block: &Block<'_>, scratch: &Scratch) {
-    let (&Sites { stride, train, .. }, size) = (block.sites, block.size);
-    let weights = view(&block.hidden[..stride * size], stride, size).subrows(0, stride - 1);
-    let weighted = view(&scratch.weighted[..train * size], train, size).transpose();
-    multiply(view_mut(gradient, stride - 1, train), Store::Add, 1.0, weights, weighted);
 }
 
 /// w̃(T) = w̃(0) + Σ_n a β_n ∫φ'_n x̃_n.
@@ -446,6 +460,58 @@ mod tests {
                 let bound = (d + train_count + 3 + width + 2) as f64 * f64::EPSILON * size;
                 let (one, other) = (by_gram.test_values[j], by_weights.test_values[j]);
                 assert!((one - other).abs() <= bound && one != by_gram.initial_test_values[j], "{j}: {one} {other}");
+            }
+        }
+    }
+
+    /// φ'(u) at time 0 and at time T by neuron and training point.
+    #[derive(Default)]
+    struct Derivatives(Vec<[Vec<f64>; 2]>);
+
+    impl Observer for Derivatives {
+        fn block(&mut self, block: &Block<'_>) {
+            let count = block.sites.of_train.len();
+            for k in 0..block.size() {
+                let start = (0..count).map(|n| block.slope.derivative(block.preactivation_train(k, n).0)).collect();
+                self.0.push([start, (0..count).map(|n| block.derivative_train(k, n)).collect()]);
+            }
+        }
+
+        fn merge(&mut self, later: Self) {
+            self.0.extend(later.0);
+        }
+    }
+
+    /// So many points that sums are looked up, and fewer; few neurons that slide at the end, where φ' is neither 1 nor γ, and many that do not;
+    /// two points in one place, and one that has both labels.
+    #[test]
+    fn gradients_are_sums_of_derivatives_times_weights() {
+        for (count, d) in [(12, 1), (90, 1), (150, 4)] {
+            let mut values = wave(count, d, 0.37).as_columns().as_slice().to_vec();
+            values.copy_within(0..d, d);
+            values.copy_within(2 * d..3 * d, 3 * d);
+            // One sample outweighs all others, so that neurons slide along it.
+            values[5 * d..6 * d].iter_mut().for_each(|x| *x += 30.0);
+            let mut labels: Vec<f64> = (0..count).map(|n| if n % 3 == 0 { 1.0 } else { -1.0 }).collect();
+            (labels[1], labels[2], labels[3]) = (labels[0], 1.0, -1.0);
+            let train = TrainingSet::new(Points::from_rows("x", count, d, values).unwrap(), labels).unwrap();
+            let (slope, width) = (Slope::new(0.05).unwrap(), 300);
+            let streams = Streams::new(5, "sums");
+            let neurons = Neurons::draw(d, width, Initialisation::Standard, Readout::Gaussian, streams).unwrap();
+            let flow = GradientFlow::new(&train, slope, 60.0).unwrap().with_gradients().keep_weights();
+            let (outcome, Derivatives(derivatives)) = flow.run_observed(&neurons, &Derivatives::default).unwrap();
+            let between = derivatives.iter().flat_map(|[_, end]| end).filter(|v| **v > 0.05 && **v < 1.0).count();
+            assert!(between > 0 && between as u64 <= 2 * outcome.sliding, "{count}: {between} {}", outcome.sliding);
+            let (start, end) = (neurons.weights(), outcome.weights.as_ref().unwrap());
+            let found = [outcome.initial_gradients.as_ref().unwrap(), outcome.gradients.as_ref().unwrap()];
+            for (time, (weights, found)) in [&start, end].into_iter().zip(found).enumerate() {
+                for (n, row) in (0..count).flat_map(|n| (0..d).map(move |row| (n, row))) {
+                    let terms = weights.hidden().chunks(d + 1).zip(weights.readout()).zip(&derivatives);
+                    let terms = terms.map(|((w, a), derivatives)| a * derivatives[time][n] * w[row]);
+                    let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + f64::abs(term)));
+                    let bound = (width + 4) as f64 * f64::EPSILON * size;
+                    assert!((sum - found[(row, n)]).abs() <= bound, "{count} {time} {n} {row}: {sum}");
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::block::Block;
 use super::changes::preactivations;
 use super::confined::{FIRST_BLOCK, LONGEST_BLOCK, SHORTEST_BLOCK};
-use super::part::{Neuron, Part};
+use super::part::{MOST_OWED, Neuron, Part};
 use super::schedule::{ALONE_STEPS, Schedule};
 use super::{BLOCK, Problem};
 use crate::network::descent::gram::Gram;
@@ -22,7 +22,9 @@ const FREQUENT: f64 = 3.0;
 const STATE_BYTES: usize = 1 << 26;
 const HELD_BYTES: usize = 1 << 27;
 /// Groups under way, however long their histories are: enough to share.
-pub(super) const FEWEST_GROUPS: usize = 8;
+const FEWEST_GROUPS: usize = 8;
+/// Groups that start before it is known whether the Gram matrix pays.
+pub(super) const SCOUTS: usize = 32;
 /// Fewest and most neurons of a group where threads share the neurons: the state of 32 on 1000 samples fits into a second-level cache of
 /// 512 KiB in single precision.
 const SMALLEST_GROUP: usize = 8;
@@ -43,12 +45,14 @@ pub(super) struct Group<R> {
     losses: Vec<f64>,
 }
 
-/// What a group of neurons ends with: hidden weights, readout and its terms of the losses.
-pub(super) type Outcome = (Vec<f64>, Vec<f64>, Vec<f64>);
-/// A group on its way, which stops for want of the Gram matrix, or what it has ended with.
-pub(super) enum Progress<R> {
-    Waiting(Group<R>),
-    Done(Outcome),
+/// Where a group of neurons ends: its trained weights and readout, and, while it is on its way, itself.
+pub(super) struct Slot<'a, R> {
+    pub(super) hidden: &'a mut [f64],
+    pub(super) readout: &'a mut [f64],
+    /// A group that has stopped for want of the Gram matrix.
+    pub(super) group: Option<Group<R>>,
+    /// The terms of the losses of one that has ended.
+    pub(super) losses: Vec<f64>,
 }
 
 impl<R: Real> Problem<R> {
@@ -63,13 +67,14 @@ impl<R: Real> Problem<R> {
         (size, (held / size).min((HELD_BYTES / group).max(FEWEST_GROUPS)).max(1))
     }
 
-    /// Bytes of a neuron under way, without the Gram matrix's columns that it may keep and what is owed to its forces.
+    /// Bytes of a neuron under way, without the Gram matrix's columns that it may keep.
     fn neuron_bytes(&self) -> usize {
         let tiles = self.count.div_ceil(ROWS);
         let in_type = (3 * tiles * ROWS + self.stride + self.weight_count) * size_of::<R>();
+        let owed = (self.count / MOST_OWED + 1) * size_of::<(u32, R)>();
         // C_n, sides, terms of the loss, and, where few samples are followed, their places.
         let booked = (self.count + tiles + 1 + ALONE_STEPS) * size_of::<f64>() + self.count * size_of::<u32>();
-        in_type + booked + size_of::<Part<R>>() + size_of::<Neuron<R>>() + size_of::<Change<R>>()
+        in_type + owed + booked + size_of::<Part<R>>() + size_of::<Neuron<R>>() + size_of::<Change<R>>()
     }
 
     /// Neurons at the start.
@@ -172,8 +177,8 @@ impl<R: Real> Problem<R> {
         group.pause = steps.min(step + walking);
     }
 
-    /// The trained weights of a group.
-    pub(super) fn finish(&self, group: Group<R>) -> Outcome {
+    /// Writes the trained weights and the readout of a group; the terms of its losses.
+    pub(super) fn finish(&self, group: Group<R>, trained: &mut [f64], readout: &mut [f64]) -> Vec<f64> {
         let all = MatRef::from_column_major_slice(&self.augmented, self.stride, self.count);
         let mut hidden = group.hidden;
         let mut neurons: Vec<&Neuron<R>> = group.parts.iter().flat_map(|part| &part.neurons).collect();
@@ -195,7 +200,9 @@ impl<R: Real> Problem<R> {
                 R::multiply(target, true, all, impulses);
             }
         });
-        (hidden.iter().map(|w| w.to_f64()).collect(), group.readout, group.losses)
+        trained.iter_mut().zip(&hidden).for_each(|(trained, w)| *trained = w.to_f64());
+        readout.copy_from_slice(&group.readout);
+        group.losses
     }
 }
 
@@ -219,7 +226,10 @@ mod tests {
         let doubles = group.readout.len() + group.losses.len();
         let parts = group.parts.iter().map(|part| {
             let neurons = part.neurons.iter().map(|neuron| {
-                let force = neuron.on_weights.as_ref().map_or(0, |known| size_of_val(&known.force[..]));
+                let force = neuron
+                    .on_weights
+                    .as_ref()
+                    .map_or(0, |known| size_of_val(&known.force[..]) + known.owed.capacity() * size_of::<(u32, f32)>());
                 size_of_val(neuron) + size_of_val(&neuron.reach[..]) + force
             });
             let own = size_of_val(part) + size_of_val(&part.changes[..]) + size_of_val(&part.losses[..]);

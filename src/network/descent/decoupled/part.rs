@@ -6,7 +6,7 @@ use super::changes::REFRESH;
 use super::near::Near;
 use crate::network::descent::real::Real;
 use crate::network::descent::sweep::{Change, Flip, ROWS};
-use crate::network::descent::vectors::Vectors;
+use crate::network::vectors::Vectors;
 
 /// Share of the samples, as its inverse, from which a dense product is cheaper than paying for them one by one.
 pub(super) const MOST_OWED: usize = 16;

@@ -1,11 +1,14 @@
-//! Loops over vectors and columns of the descent, compiled for several instruction sets and chosen at run time.
+//! Loops over vectors and columns, compiled for several instruction sets and chosen at run time.
 //!
 //! No multiplication is fused with an addition, so every instruction set gives the same bits (tested).
+
+/// Rows of a tile: its sides are one 64-bit mask.
+pub(super) const ROWS: usize = 64;
 
 macro_rules! kernels {
     ($type:ident, $module:ident) => {
         mod $module {
-            use crate::network::descent::sweep::ROWS;
+            use super::ROWS;
 
             type R = $type;
 
@@ -88,7 +91,7 @@ pub(super) trait Vectors: Sized {
     fn to_forces(preactivations: &mut [Self], readout: &[Self], slope: Self, forces: &[Self]);
     /// v ← βv + Σ gradients, w ← w + ηv.
     fn move_weights(weights: &mut [Self], velocity: &mut [Self], gradients: &[&[Self]], momentum: Self, rate: Self);
-    /// The sides of a neuron's samples, one bit per row of a tile of [`ROWS`](super::sweep::ROWS): u ≥ 0. Rows beyond the last are 0.
+    /// The sides of a neuron's samples, one bit per row of a tile of [`ROWS`]: u ≥ 0. Rows beyond the last are 0.
     fn tile_sides(u: &[Self], sides: &mut [u64]);
     /// One value for each row of a tile below 0, another for each above.
     fn pick(side: u64, values: [Self; 2], picked: &mut [Self]);
