@@ -379,8 +379,8 @@ fn sign_changes_that_threads_share_agree_with_the_plain_implementation() {
 }
 
 /// Preactivations that are exactly zero count as above (φ'(0) = 1), whatever the sign of the zero.
-/// The first groups of neurons find out that the Gram matrix pays, in the middle of their steps; the last, of two neurons, has it from the first
-/// step on.
+/// The first groups of neurons find out that the Gram matrix pays; those that start later, of which the last has two neurons, have it from the
+/// first step on.
 #[test]
 fn more_groups_than_find_out_about_the_gram_matrix_agree_with_the_plain_implementation() {
     let (train, neurons) = (gaussian_set(31, 150, 60), draw(60, 1090));
