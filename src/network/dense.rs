@@ -149,17 +149,18 @@ fn add<R: Number>(
     block: impl Fn(&[R], &[R], &[R]) -> Vec<R> + Sync,
 ) {
     let (d, count) = points.as_columns().shape();
-    let [hidden, readout, points] = [hidden, readout, points.as_columns().as_slice()].map(R::all_of);
-    let panels = totals.par_chunks_mut(totals.len() / count * PANEL);
-    panels.zip(points.par_chunks(d * PANEL)).for_each(|(totals, points)| {
-        for (hidden, readout) in hidden.chunks(AT_ONCE * BLOCK * (d + 1)).zip(readout.chunks(AT_ONCE * BLOCK)) {
+    let points = R::all_of(points.as_columns().as_slice());
+    for (hidden, readout) in hidden.chunks(AT_ONCE * BLOCK * (d + 1)).zip(readout.chunks(AT_ONCE * BLOCK)) {
+        let [hidden, readout] = [hidden, readout].map(R::all_of);
+        let panels = totals.par_chunks_mut(totals.len() / count * PANEL);
+        panels.zip(points.par_chunks(d * PANEL)).for_each(|(totals, points)| {
             let blocks = hidden.par_chunks(BLOCK * (d + 1)).zip(readout.par_chunks(BLOCK));
             let sums: Vec<Vec<R>> = blocks.map(|(w, a)| block(w, a, points)).collect();
             for sum in sums {
                 totals.iter_mut().zip(&sum).for_each(|(t, s)| *t += s.to_f64());
             }
-        }
-    });
+        });
+    }
 }
 
 /// Preactivations of a block, count × neurons, column-major, for inputs of the weights' dimension side by side.

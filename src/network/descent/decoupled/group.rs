@@ -24,7 +24,7 @@ const HELD_BYTES: usize = 1 << 27;
 /// Groups under way, however long their histories are: enough to share.
 const FEWEST_GROUPS: usize = 8;
 /// Groups that start before it is known whether the Gram matrix pays.
-pub(super) const SCOUTS: usize = 32;
+pub(super) const SCOUTS: usize = 16;
 /// Fewest and most neurons of a group where threads share the neurons: the state of 32 on 1000 samples fits into a second-level cache of
 /// 512 KiB in single precision.
 const SMALLEST_GROUP: usize = 8;
