@@ -10,11 +10,12 @@
 //!
 //! Points that span a small space are replaced by their coordinates in it ([`subspace`](super::subspace)).
 //!
-//! The Gram matrix is made once half of its cost has been spent without it. Where a cache shared by the cores holds it, neurons are taken one
-//! after another, each with the columns as they lie there (a copy of the matrix that stands column after column), or, where they change
-//! sides so often that a tile of the matrix serves many of them from the second-level cache, tile after tile. They walk alone when sign
-//! changes are rare, so that their state stays in the first-level cache; stretches without sign changes are then crossed in one step
-//! ([`Problem::stretch`]).
+//! Groups of neurons take all of their steps, one group after another on each thread, while a cache holds them. The first ones find out
+//! whether the Gram matrix pays: it is made once half of its cost has been spent without it, and all others have it from the first step on.
+//! Where a cache shared by the cores holds it, neurons are taken one after another, each with the columns as they lie there (a copy of the
+//! matrix that stands column after column), or, where they change sides so often that a tile of the matrix serves many of them from the
+//! second-level cache, tile after tile. They walk alone when sign changes are rare, so that their state stays in the first-level cache;
+//! stretches without sign changes are then crossed in one step ([`Problem::stretch`]).
 //! Neurons that slide, a few samples changing side every few steps and all others never, follow these samples only, through
 //! blocks of steps (`confined`).
 //! All choices follow from counts, never from clocks. q is formed again at the latest after 10N columns, so that
