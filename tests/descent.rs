@@ -378,7 +378,6 @@ fn sign_changes_that_threads_share_agree_with_the_plain_implementation() {
     assert!(distance(&losses, &found.losses) <= bound, "losses");
 }
 
-/// Preactivations that are exactly zero count as above (φ'(0) = 1), whatever the sign of the zero.
 /// The first groups of neurons find out that the Gram matrix pays; those that start later, of which the last has two neurons, have it from the
 /// first step on.
 #[test]
@@ -395,6 +394,7 @@ fn more_groups_than_find_out_about_the_gram_matrix_agree_with_the_plain_implemen
     }
 }
 
+/// Preactivations that are exactly zero count as above (φ'(0) = 1), whatever the sign of the zero.
 #[test]
 fn zero_preactivations_count_as_above_on_every_route() {
     let points = Points::from_rows("x", 3, 2, vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0]).unwrap();
@@ -478,7 +478,6 @@ fn input_gradients_are_exact_finite_differences() {
     }
 }
 
-/// Θ from its definition: the inner products of ∂f/∂w̃, one derivative at a time.
 /// Points of which the second half lies where no neuron is active, so many that sums are looked up: nothing is left of them, to the last bit.
 #[test]
 fn outputs_and_gradients_where_all_neurons_have_died_are_exactly_zero() {
@@ -498,6 +497,7 @@ fn outputs_and_gradients_where_all_neurons_have_died_are_exactly_zero() {
     }
 }
 
+/// Θ from its definition: the inner products of ∂f/∂w̃, one derivative at a time.
 #[test]
 fn the_empirical_ntk_is_the_gram_matrix_of_the_weight_gradients() {
     let set = gaussian_set(14, 70, 3);

@@ -18,6 +18,7 @@ mod neuron;
 mod sample;
 mod sites;
 mod sliding;
+mod sums;
 mod totals;
 
 pub use block::Block;

@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 
 use super::block::Block;
 use super::sites::{Sites, augment};
+use super::sums::CompensatedSums;
 use super::{GradientFlow, Observer};
 use crate::error::{Error, Result};
 use crate::linalg::{Store, multiply, view, view_mut};
@@ -46,41 +47,6 @@ pub struct FlowOutcome {
     pub undecided: u64,
     /// The trained weights, if asked for.
     pub weights: Option<Weights>,
-}
-
-/// A vector of sums with Neumaier's compensation: the error does not grow with the number of blocks.
-#[derive(Clone)]
-struct CompensatedSums {
-    value: Vec<f64>,
-    correction: Vec<f64>,
-}
-
-impl CompensatedSums {
-    fn new(len: usize) -> Self {
-        CompensatedSums { value: vec![0.0; len], correction: vec![0.0; len] }
-    }
-
-    fn add(&mut self, index: usize, term: f64) {
-        let sum = self.value[index] + term;
-        let larger_first = if self.value[index].abs() >= term.abs() {
-            (self.value[index] - sum) + term
-        } else {
-            (term - sum) + self.value[index]
-        };
-        self.correction[index] += larger_first;
-        self.value[index] = sum;
-    }
-
-    fn merge(&mut self, later: &CompensatedSums) {
-        for index in 0..self.value.len() {
-            self.add(index, later.value[index]);
-            self.correction[index] += later.correction[index];
-        }
-    }
-
-    fn finish(&self) -> Vec<f64> {
-        self.value.iter().zip(&self.correction).map(|(v, c)| v + c).collect()
-    }
 }
 
 /// Running sums over the neurons of one lane.

@@ -96,6 +96,7 @@ impl<R: Real> Part<R> {
     pub fn start(neurons: &[(f64, &[R])], slope: f64, reach: f64) -> Self {
         let tiles = neurons.first().map_or(0, |(_, u)| u.len().div_ceil(ROWS));
         let zero = R::default();
+        // Neuron after neuron; no tiles where there are no neurons.
         let mut own = vec![0; tiles * neurons.len()];
         let mut booked = Vec::with_capacity(neurons.len());
         for ((place, (readout, u)), own) in neurons.iter().enumerate().zip(own.chunks_exact_mut(tiles.max(1))) {
