@@ -20,11 +20,13 @@ const FEWEST: usize = 256;
 const SUMMED: usize = 8;
 /// Random sums beyond the dimensions expected.
 const SPARE: usize = 8;
-/// A random sum with less of its length than this outside the space of the ones before it ends the space.
+/// A random sum with less of its length than this outside the space of the ones before it ends the space; it may be that many ε.
 const DEPENDENT: f64 = 1e-11;
+const DEPENDENT_ROUNDED: f64 = 16.0;
 
-/// An orthonormal basis of a space that holds all points, and the points in it: x_n = Q c_n to within dε‖x_n‖, by
-/// which a preactivation changes no more than by the rounding of a product of length d.
+/// An orthonormal basis of a space that holds all points, and the points in it: x_n = Q c_n to within dε‖x_n‖ with the ε of double
+/// precision, or 256ε‖x_n‖ with that of the type if it is more. A preactivation changes by no more than what bounds the rounding of its
+/// product of length d ≥ 256 in that type. (Points that were computed in single precision are no closer to a space.)
 pub(super) struct Subspace<R> {
     input_dim: usize,
     dim: usize,
@@ -60,11 +62,12 @@ impl<R: Real> Subspace<R> {
         };
         // Points in general position show already in a few of their inputs.
         let few = 2 * most;
-        let expected = orthonormal(&sums(few, most), few).len() / few + SPARE;
+        let dependent = DEPENDENT.max(DEPENDENT_ROUNDED * R::EPSILON);
+        let expected = orthonormal(&sums(few, most), few, dependent).len() / few + SPARE;
         if expected > most {
             return None;
         }
-        let basis = orthonormal(&sums(input_dim, expected), input_dim);
+        let basis = orthonormal(&sums(input_dim, expected), input_dim, dependent);
         let dim = basis.len() / input_dim;
         if dim == 0 || dim == expected {
             return None;
@@ -72,7 +75,7 @@ impl<R: Real> Subspace<R> {
         let basis_view = view(&basis, input_dim, dim);
         let mut coordinates = vec![0.0; dim * count];
         multiply_parallel(&mut coordinates, Store::Replace, 1.0, basis_view.transpose(), points);
-        let tolerance = input_dim as f64 * f64::EPSILON;
+        let tolerance = (input_dim as f64 * f64::EPSILON).max(FEWEST as f64 * R::EPSILON);
         let within = coordinates.par_chunks(dim * PANEL).enumerate().all(|(panel, coordinates)| {
             let columns = coordinates.len() / dim;
             let points = &train.points().as_columns().as_slice()[panel * PANEL * input_dim..][..columns * input_dim];
@@ -118,7 +121,7 @@ impl<R: Real> Subspace<R> {
 const PANEL: usize = 128;
 
 /// An orthonormal basis of the space of the columns up to the first that depends on those before it.
-fn orthonormal(columns: &[f64], len: usize) -> Vec<f64> {
+fn orthonormal(columns: &[f64], len: usize, dependent: f64) -> Vec<f64> {
     let mut basis: Vec<f64> = Vec::new();
     for column in columns.chunks_exact(len) {
         let mut rest = column.to_vec();
@@ -130,7 +133,7 @@ fn orthonormal(columns: &[f64], len: usize) -> Vec<f64> {
             }
         }
         let length = norm_squared(&rest).sqrt();
-        if length.is_nan() || length <= DEPENDENT * norm_squared(column).sqrt() {
+        if length.is_nan() || length <= dependent * norm_squared(column).sqrt() {
             break;
         }
         basis.extend(rest.iter().map(|r| r / length));
@@ -179,6 +182,27 @@ mod tests {
             // Sums of DIM products of coordinates and of basis vectors.
             let scale = (rank * DIM) as f64 * (DIM as f64).sqrt();
             assert!(back.iter().zip(&found.augmented).all(|(a, b)| (a - b).abs() <= f64::EPSILON * scale));
+        }
+    }
+
+    /// Points that were computed in single precision lie beside the space of what they stand for, by more than double precision allows.
+    #[test]
+    fn in_single_precision_points_may_leave_it_by_their_rounding() {
+        for (noise, near) in [(1e-6, true), (1e-4, false)] {
+            let train = points(5, noise);
+            let found = Subspace::<f32>::find(&train);
+            assert_eq!(found.is_some(), near, "noise {noise}");
+            let Some(found) = found else { continue };
+            // Noise may add a dimension.
+            assert!((5..5 + SPARE).contains(&found.dim), "{}", found.dim);
+            let mut restored = vec![0.0; (DIM + 1) * COUNT];
+            found.add(&mut restored, &found.augmented);
+            for (point, restored) in train.points().iter().zip(restored.chunks_exact(DIM + 1)) {
+                let error: f64 = point.iter().zip(restored).map(|(x, r)| (x - f64::from(*r)).powi(2)).sum();
+                // Besides what they may leave it by, the rounding of coordinates and of sums of five.
+                let allowed = (256.0 + 16.0) * f64::from(f32::EPSILON);
+                assert!(error.sqrt() <= allowed * norm_squared(point).sqrt(), "{error:e}");
+            }
         }
     }
 

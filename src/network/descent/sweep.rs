@@ -9,8 +9,9 @@ pub(super) use crate::network::vectors::ROWS;
 
 /// Bytes of a tile's columns that all neurons add before the next ones: half of a second-level cache of 1 MiB.
 const CACHED_BYTES: usize = 1 << 19;
-/// Bytes of the forces of all neurons in a tile that the first-level cache keeps, or nearly.
-const FORCES_BYTES: usize = 1 << 16;
+/// Bytes of a tile's columns that are copied from memory at a time: read ahead as they lie there, they take less than where each is waited for
+/// when it is needed. (In a model of this loop half or twice as many took as long, an eighth nearly twice.)
+const COPIED_BYTES: usize = 1 << 16;
 
 /// A sample that has changed side.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,38 +32,43 @@ pub(super) struct Change<R> {
     pub columns: Vec<(u32, R)>,
 }
 
-/// A column of the Gram matrix that is to be added to the forces of a neuron.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Addition<R> {
-    pub column: u32,
-    pub neuron: u32,
-    pub factor: R,
+/// The columns of all changes in the order in which a tile that comes from memory is worked off: block after block of neighbouring
+/// columns, in a block neuron after neuron. A column then comes from memory once and serves all neurons from a cache, and
+/// each neuron's forces stay in registers while its columns of a block are added.
+#[derive(Debug)]
+pub(super) struct InBlocks<R> {
+    columns: Vec<(u32, R)>,
+    /// Where the columns of a neuron in a block begin, at block·neurons + neuron; then where the last ones end.
+    starts: Vec<u32>,
 }
 
-/// Whether the forces of so many neurons in a tile stay in the first-level cache.
-pub(super) fn forces_are_cached<R>(neurons: usize) -> bool {
-    neurons * size_of::<[R; ROWS]>() <= FORCES_BYTES
-}
+impl<R: Copy + Default> InBlocks<R> {
+    /// Columns of a block.
+    const COLUMNS: usize = COPIED_BYTES / size_of::<[R; ROWS]>();
 
-/// The columns of all neurons, ascending. In this order a tile that comes from memory is read as it lies there, each column
-/// once, while the forces of all neurons stay in the first-level cache; each neuron still adds its columns in their order.
-pub(super) fn by_column<R: Copy + Default>(changes: &[Change<R>], count: usize) -> Vec<Addition<R>> {
-    let mut places = vec![0_u32; count + 1];
-    for (column, _) in changes.iter().flat_map(|change| &change.columns) {
-        places[*column as usize + 1] += 1;
-    }
-    for column in 0..count {
-        places[column + 1] += places[column];
-    }
-    let mut additions = vec![Addition::default(); places[count] as usize];
-    for (neuron, change) in changes.iter().enumerate() {
-        for &(column, factor) in &change.columns {
-            let place = &mut places[column as usize];
-            additions[*place as usize] = Addition { column, neuron: neuron as u32, factor };
-            *place += 1;
+    /// Sorts the columns of the changes, of `count` samples; a neuron's stay in their order.
+    pub fn sort(changes: &[Change<R>], count: usize) -> Self {
+        let mut starts = vec![0_u32; count.div_ceil(Self::COLUMNS) * changes.len() + 1];
+        let cell = |neuron: usize, column: u32| column as usize / Self::COLUMNS * changes.len() + neuron;
+        let all =
+            || changes.iter().enumerate().flat_map(|(neuron, change)| change.columns.iter().map(move |c| (neuron, *c)));
+        all().for_each(|(neuron, (column, _))| starts[cell(neuron, column)] += 1);
+        let mut end = 0;
+        for start in &mut starts {
+            end += *start;
+            *start = end;
         }
+        // From the last to the first, so that each cell's end comes down to its start.
+        let mut columns = vec![(0, R::default()); end as usize];
+        for (neuron, change) in changes.iter().enumerate() {
+            for &(column, factor) in change.columns.iter().rev() {
+                let place = &mut starts[cell(neuron, column)];
+                *place -= 1;
+                columns[*place as usize] = (column, factor);
+            }
+        }
+        InBlocks { columns, starts }
     }
-    additions
 }
 
 /// Values of a column that stands for itself: whole tiles and one more, so that what lies side by side in two columns does not
@@ -87,8 +93,8 @@ pub(super) struct Sweep<'a, R> {
     pub all_above: &'a [R],
     pub weights: &'a [R],
     pub changes: &'a [Change<R>],
-    /// The columns of all changes ([`by_column`]); or none, and each neuron adds its own, with its forces in registers.
-    pub additions: &'a [Addition<R>],
+    /// The columns of all changes once more, if tiles come from memory.
+    pub in_blocks: Option<&'a InBlocks<R>>,
     pub readout: &'a [R],
     pub slope: R,
     pub momentum: R,
@@ -133,7 +139,7 @@ pub(super) fn activation<R: Copy + PartialOrd + Mul<Output = R>>(slope: R, u: R)
 macro_rules! kernels {
     ($type:ident, $module:ident) => {
         mod $module {
-            use super::{CACHED_BYTES, Flip, ROWS, Sweep, activation, column_len, note_flips};
+            use super::{CACHED_BYTES, Flip, InBlocks, ROWS, Sweep, activation, column_len, note_flips};
 
             type R = $type;
 
@@ -162,7 +168,7 @@ macro_rules! kernels {
                 let tiles = state.as_chunks_mut::<ROWS>().0.as_chunks_mut::<3>().0.iter_mut().zip(sides);
                 for (tile, ((state, side), weights)) in tiles.zip(task.weights.as_chunks::<ROWS>().0).enumerate() {
                     start_again(task, change.restart, tile, state);
-                    add(&change.columns, |column| &gram[column * column_step + tile * tile_step], state);
+                    add(&change.columns, gram, |column| column * column_step + tile * tile_step, state);
                     let [u, p, q] = &mut *state;
                     let mut changed = 0;
                     for r in 0..ROWS {
@@ -192,7 +198,7 @@ macro_rules! kernels {
                     for (tile, outputs) in outputs.iter_mut().enumerate() {
                         let state = &mut neurons[tile * size + neuron];
                         start_again(task, change.restart, tile, state);
-                        add(&change.columns, |column| &gram[column * column_tiles + tile], state);
+                        add(&change.columns, gram, |column| column * column_tiles + tile, state);
                         if advance(task, task.readout[neuron], state, outputs) {
                             let side = &mut sides[tile * size + neuron];
                             let tile = ((task.first + tile * ROWS) as u32, task.count);
@@ -205,14 +211,13 @@ macro_rules! kernels {
                 total.iter().sum()
             }
 
-            /// A tile of the Gram matrix serves all neurons from the second-level cache.
+            /// A tile of the Gram matrix serves all neurons.
             #[inline(always)]
             fn by_tile(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
                 let size = task.readout.len();
                 let mut total = [0.0; ROWS];
                 let gram = task.gram.as_chunks::<ROWS>().0;
-                let block = CACHED_BYTES / size_of::<[R; ROWS]>();
-                let mut added = vec![0; size];
+                let (mut added, mut copied) = (vec![0; size], Vec::new());
                 for (tile, (state, sides)) in
                     state.chunks_exact_mut(3 * ROWS * size).zip(sides.chunks_exact_mut(size)).enumerate()
                 {
@@ -222,24 +227,9 @@ macro_rules! kernels {
                     for (change, state) in task.changes.iter().zip(&mut *neurons) {
                         start_again(task, change.restart, tile, state);
                     }
-                    let alone = if task.additions.is_empty() { task.changes } else { &[] };
-                    added.fill(0);
-                    for end in (block..task.count + block).step_by(block) {
-                        for ((change, state), added) in alone.iter().zip(&mut *neurons).zip(&mut added) {
-                            let rest = &change.columns[*added..];
-                            let within =
-                                |rest: &[(u32, R)]| rest.partition_point(|(column, _)| (*column as usize) < end);
-                            let columns = if end < task.count { &rest[..within(rest)] } else { rest };
-                            *added += columns.len();
-                            add(columns, |column| &gram[column], state);
-                        }
-                    }
-                    for addition in task.additions {
-                        let column = &gram[addition.column as usize];
-                        let [_, _, q] = &mut neurons[addition.neuron as usize];
-                        for r in 0..ROWS {
-                            q[r] += addition.factor * column[r];
-                        }
+                    match task.in_blocks {
+                        Some(in_blocks) => add_from_memory(in_blocks, gram, neurons, &mut copied),
+                        None => add_from_cache(task, gram, neurons, &mut added),
                     }
                     for (neuron, (state, side)) in neurons.iter_mut().zip(&mut *sides).enumerate() {
                         if advance(task, task.readout[neuron], state, &mut outputs) {
@@ -250,6 +240,54 @@ macro_rules! kernels {
                     total = weighted(task, tile, &outputs, total);
                 }
                 total.iter().sum()
+            }
+
+            /// Adds the columns of all neurons, so many at a time as the second-level cache holds.
+            #[inline(always)]
+            fn add_from_cache(
+                task: &Sweep<'_, R>,
+                gram: &[[R; ROWS]],
+                neurons: &mut [[[R; ROWS]; 3]],
+                added: &mut [usize],
+            ) {
+                const BLOCK: usize = CACHED_BYTES / size_of::<[R; ROWS]>();
+                added.fill(0);
+                for end in (BLOCK..task.count + BLOCK).step_by(BLOCK) {
+                    for ((change, state), added) in task.changes.iter().zip(&mut *neurons).zip(&mut *added) {
+                        let rest = &change.columns[*added..];
+                        let within = |rest: &[(u32, R)]| rest.partition_point(|(column, _)| (*column as usize) < end);
+                        let columns = if end < task.count { &rest[..within(rest)] } else { rest };
+                        *added += columns.len();
+                        add(columns, gram, |column| column, state);
+                    }
+                }
+            }
+
+            /// The same, block after block; one of which each column is used once or more on average is copied.
+            #[inline(always)]
+            fn add_from_memory(
+                in_blocks: &InBlocks<R>,
+                gram: &[[R; ROWS]],
+                neurons: &mut [[[R; ROWS]; 3]],
+                copied: &mut Vec<[R; ROWS]>,
+            ) {
+                const BLOCK: usize = InBlocks::<R>::COLUMNS;
+                let size = neurons.len();
+                for (block, columns) in gram.chunks(BLOCK).enumerate() {
+                    let starts = &in_blocks.starts[block * size..][..=size];
+                    let count = (starts[size] - starts[0]) as usize;
+                    let columns = if count < columns.len() {
+                        columns
+                    } else {
+                        copied.clear();
+                        copied.extend_from_slice(columns);
+                        &copied[..]
+                    };
+                    for (state, bounds) in neurons.iter_mut().zip(starts.windows(2)) {
+                        let own = &in_blocks.columns[bounds[0] as usize..bounds[1] as usize];
+                        add(own, columns, |column| column % BLOCK, state);
+                    }
+                }
             }
 
             /// q from the forces with all samples above, if it is to start from them.
@@ -263,15 +301,20 @@ macro_rules! kernels {
                 }
             }
 
-            /// Adds columns to q, which stays in registers meanwhile.
+            /// Adds columns to q, which stays in registers meanwhile; `place`: where a column's rows stand.
             #[inline(always)]
-            fn add<'a>(columns: &[(u32, R)], gram: impl Fn(usize) -> &'a [R; ROWS], [_, _, q]: &mut [[R; ROWS]; 3]) {
+            fn add(
+                columns: &[(u32, R)],
+                gram: &[[R; ROWS]],
+                place: impl Fn(usize) -> usize,
+                [_, _, q]: &mut [[R; ROWS]; 3],
+            ) {
                 if columns.is_empty() {
                     return;
                 }
                 let mut sum = *q;
                 for &(column, factor) in columns {
-                    let column = gram(column as usize);
+                    let column = &gram[place(column as usize)];
                     for r in 0..ROWS {
                         sum[r] += factor * column[r];
                     }
@@ -333,7 +376,7 @@ dispatch!(f64, double);
 
 #[cfg(test)]
 mod tests {
-    use super::{CACHED_BYTES, Change, Flip, ROWS, Sweep, by_column, column_len};
+    use super::{CACHED_BYTES, Change, Flip, InBlocks, ROWS, Sweep, column_len};
 
     /// Kernels compiled for what this processor offers against plain loops compiled for what all of its family have.
     macro_rules! same_bits {
@@ -354,9 +397,10 @@ mod tests {
                         columns: vec![(2, 0.3), (5, -0.7), (1100, 0.2), (2050, -0.4), (2111, 0.9)],
                     },
                     Change { restart: Some(0.6), columns: vec![(2100, 0.1)] },
-                    Change { restart: None, columns: vec![] },
+                    // So many that their blocks are copied, of which the last is not full.
+                    Change { restart: None, columns: (0..400).chain(1900..2112).map(|n| (n, n as R * 1e-3)).collect() },
                 ];
-                let additions = &by_column(changes, count);
+                let in_blocks = Some(&InBlocks::sort(changes, count));
                 let task = Sweep {
                     count,
                     first,
@@ -365,20 +409,20 @@ mod tests {
                     all_above,
                     weights,
                     changes,
-                    additions,
+                    in_blocks,
                     readout,
                     slope,
                     momentum,
                     rate,
                 };
-                let each = Sweep { additions: &[], ..task };
+                let each = Sweep { in_blocks: None, ..task };
                 let mut columns = vec![0.0; count * column_len(count)];
                 for (column, values) in columns.chunks_exact_mut(column_len(count)).enumerate() {
                     for (row, value) in values[..count].iter_mut().enumerate() {
                         *value = gram[row / ROWS * ROWS * count + column * ROWS + row % ROWS];
                     }
                 }
-                let neurons = Sweep { gram: &columns, by_neuron: true, additions: &[], ..task };
+                let neurons = Sweep { gram: &columns, by_neuron: true, in_blocks: None, ..task };
                 let initial = wave(3 * count * size, 1.1);
                 let sides: Vec<u64> = initial
                     .chunks_exact(3 * ROWS)
@@ -429,6 +473,18 @@ mod tests {
                 }
             }
         };
+    }
+
+    /// Whatever the order in which a neuron's columns come: after a block of steps with few samples it is not that of the matrix.
+    #[test]
+    fn columns_are_sorted_by_block_and_neuron_and_none_is_lost() {
+        let own =
+            |columns: &[u32]| Change { restart: None, columns: columns.iter().map(|n| (*n, f64::from(*n))).collect() };
+        let changes = [own(&[300, 5, 129, 127, 4]), own(&[]), own(&[128, 0])];
+        assert_eq!(InBlocks::<f64>::COLUMNS, 128);
+        let sorted = InBlocks::sort(&changes, 301);
+        assert_eq!(sorted.starts, [0, 3, 3, 4, 5, 5, 6, 7, 7, 7]);
+        assert_eq!(sorted.columns, [5, 127, 4, 0, 129, 128, 300].map(|n| (n, f64::from(n))));
     }
 
     same_bits!(in_single_precision_kernels_have_the_bits_of_plain_loops, f32, single);

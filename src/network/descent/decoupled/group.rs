@@ -166,7 +166,8 @@ impl<R: Real> Problem<R> {
             (false, 1..) => {
                 parts = Part::singles(parts);
                 if ready.is_empty() {
-                    walking = ALONE_STEPS;
+                    // Not for longer than it has taken to find out that sign changes are rare.
+                    walking = ALONE_STEPS.min(step);
                 }
             }
             _ => {}

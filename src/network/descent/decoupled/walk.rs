@@ -8,7 +8,7 @@ use super::schedule::Schedule;
 use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
 use crate::network::descent::stretch::Stretch;
-use crate::network::descent::sweep::{Flip, ROWS, Sweep, by_column, forces_are_cached};
+use crate::network::descent::sweep::{Flip, InBlocks, ROWS, Sweep};
 
 /// Columns that a group adds at a step, per sample, above which it goes tile after tile: each column of a tile then serves several
 /// neurons from the second-level cache.
@@ -54,12 +54,12 @@ impl<R: Real> Problem<R> {
     pub(super) fn sweep(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, rate: R, flips: &mut Vec<Flip>) -> f64 {
         let size = part.size();
         let tiles = if self.shares_tiles() && size > 1 { TILES_PER_TASK } else { self.count.div_ceil(ROWS) };
-        let in_order = self.shares_tiles() && size > 1 && forces_are_cached::<R>(size);
-        let additions = if in_order { by_column(&part.changes, self.count) } else { Vec::new() };
         let columns: usize = part.changes.iter().map(|change| change.columns.len()).sum();
         let by_neuron = !self.shares_tiles()
             && columns <= MOST_BY_NEURON * self.count
             && gram.is_none_or(|gram| !gram.columns().is_empty());
+        let in_blocks =
+            (self.shares_tiles() && size > 1 && columns > 0).then(|| InBlocks::sort(&part.changes, self.count));
         let task = |index: usize, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>| {
             let first = index * tiles * ROWS;
             let task = Sweep {
@@ -70,7 +70,7 @@ impl<R: Real> Problem<R> {
                 all_above: &self.all_above[first..],
                 weights: &self.weights[first..],
                 changes: &part.changes,
-                additions: &additions,
+                in_blocks: in_blocks.as_ref(),
                 readout: &part.readout,
                 slope: self.slope,
                 momentum: self.momentum,
