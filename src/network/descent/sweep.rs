@@ -50,9 +50,9 @@ impl<R: Copy + Default> InBlocks<R> {
     pub fn sort(changes: &[Change<R>], count: usize) -> Self {
         let mut starts = vec![0_u32; count.div_ceil(Self::COLUMNS) * changes.len() + 1];
         let cell = |neuron: usize, column: u32| column as usize / Self::COLUMNS * changes.len() + neuron;
-        let all =
-            || changes.iter().enumerate().flat_map(|(neuron, change)| change.columns.iter().map(move |c| (neuron, *c)));
-        all().for_each(|(neuron, (column, _))| starts[cell(neuron, column)] += 1);
+        for (neuron, change) in changes.iter().enumerate() {
+            change.columns.iter().for_each(|(column, _)| starts[cell(neuron, *column)] += 1);
+        }
         let mut end = 0;
         for start in &mut starts {
             end += *start;
