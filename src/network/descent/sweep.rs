@@ -9,8 +9,8 @@ pub(super) use crate::network::vectors::ROWS;
 
 /// Bytes of a tile's columns that all neurons add before the next ones: half of a second-level cache of 1 MiB.
 const CACHED_BYTES: usize = 1 << 19;
-/// Bytes of a tile's columns that are copied from memory at a time: read ahead as they lie there, they take less than where each is waited for
-/// when it is needed. (In a model of this loop half or twice as many took as long, an eighth nearly twice.)
+/// Bytes of a tile's columns that are copied from memory at a time: copied in the order in which they lie, they are fetched ahead; used
+/// where they are, each would be waited for. (In a model of this loop half or twice as many took as long, an eighth nearly twice.)
 const COPIED_BYTES: usize = 1 << 16;
 
 /// A sample that has changed side.
@@ -46,7 +46,7 @@ impl<R: Copy + Default> InBlocks<R> {
     /// Columns of a block.
     const COLUMNS: usize = COPIED_BYTES / size_of::<[R; ROWS]>();
 
-    /// Sorts the columns of the changes, of `count` samples; a neuron's stay in their order.
+    /// Sorts the columns of the changes, of `count` samples; a neuron's in a block stay in their order.
     pub fn sort(changes: &[Change<R>], count: usize) -> Self {
         let mut starts = vec![0_u32; count.div_ceil(Self::COLUMNS) * changes.len() + 1];
         let cell = |neuron: usize, column: u32| column as usize / Self::COLUMNS * changes.len() + neuron;
@@ -263,7 +263,7 @@ macro_rules! kernels {
                 }
             }
 
-            /// The same, block after block; one of which each column is used once or more on average is copied.
+            /// Adds the columns of all neurons, block after block. A block is copied first if its columns are used once each or more, on average.
             #[inline(always)]
             fn add_from_memory(
                 in_blocks: &InBlocks<R>,
@@ -272,6 +272,7 @@ macro_rules! kernels {
                 copied: &mut Vec<[R; ROWS]>,
             ) {
                 const BLOCK: usize = InBlocks::<R>::COLUMNS;
+                debug_assert!(!gram.is_empty(), "columns of a matrix that is there");
                 let size = neurons.len();
                 for (block, columns) in gram.chunks(BLOCK).enumerate() {
                     let starts = &in_blocks.starts[block * size..][..=size];

@@ -166,7 +166,7 @@ impl<R: Real> Problem<R> {
             (false, 1..) => {
                 parts = Part::singles(parts);
                 if ready.is_empty() {
-                    // Not for longer than it has taken to find out that sign changes are rare.
+                    // No more than the steps taken so far: sign changes may become frequent again.
                     walking = ALONE_STEPS.min(step);
                 }
             }

@@ -3,7 +3,7 @@
 use crate::network::descent::impulse_responses;
 use crate::network::descent::stretch::Stretch;
 
-/// Steps between two decisions whether neurons walk together or alone, while they walk alone.
+/// The most steps between two decisions whether neurons walk together or alone, while they walk alone.
 pub(super) const ALONE_STEPS: usize = 128;
 
 /// A schedule of learning rates with what follows from it.
