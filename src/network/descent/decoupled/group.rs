@@ -166,8 +166,9 @@ impl<R: Real> Problem<R> {
             (false, 1..) => {
                 parts = Part::singles(parts);
                 if ready.is_empty() {
-                    // No more than the steps taken so far: sign changes may become frequent again.
-                    walking = ALONE_STEPS.min(step);
+                    // Not for long at first: sign changes may become frequent again. (No more than the steps taken so far costs
+                    // the wide settings a twentieth.)
+                    walking = ALONE_STEPS.min(4 * step);
                 }
             }
             _ => {}
