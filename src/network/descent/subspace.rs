@@ -145,7 +145,8 @@ fn orthonormal(columns: &[f64], len: usize, dependent: f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Points;
+    use crate::network::{Initialisation, Neurons, Precision, Readout, outputs_and_input_gradients_in};
+    use crate::problem::{Points, Slope};
 
     const DIM: usize = 400;
     const COUNT: usize = 300;
@@ -205,6 +206,21 @@ mod tests {
                 assert!(error.sqrt() <= allowed, "{error:e}");
             }
         }
+    }
+
+    /// Those that it is for: perturbations against a network of few neurons, by gradients in single precision.
+    #[test]
+    fn perturbations_computed_in_single_precision_lie_in_a_small_space() {
+        let train = points(50, 1.0);
+        let neurons =
+            Neurons::draw(DIM, 20, Initialisation::Standard, Readout::Gaussian, Streams::new(4, "f")).unwrap();
+        let (_, gradients) =
+            outputs_and_input_gradients_in(Precision::F32, &neurons.weights(), Slope::RELU, train.points()).unwrap();
+        let moved = Points::from_columns("perturbations", gradients).unwrap();
+        let moved = TrainingSet::new(moved, train.labels().to_vec()).unwrap();
+        assert!(Subspace::<f64>::find(&moved).is_none(), "not to within rounding in double precision");
+        let found = Subspace::<f32>::find(&moved).expect("a space of twenty dimensions");
+        assert!((20..20 + SPARE).contains(&found.dim), "{}", found.dim);
     }
 
     #[test]

@@ -302,7 +302,8 @@ macro_rules! kernels {
                 }
             }
 
-            /// Adds columns to q, which stays in registers meanwhile; `place`: where a column's rows stand.
+            /// Adds columns to q, which stays in registers meanwhile; `place`: where a column's rows stand. The matrix is a slice of its own, as the
+            /// compiler must see that it does not overlap the sums: given a closure that returns a column, it kept them in memory.
             #[inline(always)]
             fn add(
                 columns: &[(u32, R)],
