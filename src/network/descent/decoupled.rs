@@ -16,6 +16,7 @@
 //! matrix that stands column after column), or, where they change sides so often that a tile of the matrix serves many of them from the
 //! second-level cache, tile after tile. They walk alone when sign changes are rare, so that their state stays in the first-level cache;
 //! stretches without sign changes are then crossed in one step ([`Problem::stretch`]).
+//! Where it comes from memory they walk together, and read one triangle of it a step (`triangles`).
 //! Neurons that slide, a few samples changing side every few steps and all others never, follow these samples only, through
 //! blocks of steps (`confined`).
 //! All choices follow from counts, never from clocks. q is formed again at the latest after 10N columns, so that
@@ -33,6 +34,7 @@ mod group;
 mod near;
 mod part;
 mod schedule;
+mod triangles;
 mod walk;
 
 use std::cell::OnceCell;

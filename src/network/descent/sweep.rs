@@ -32,8 +32,11 @@ pub(super) struct Change<R> {
     pub columns: Vec<(u32, R)>,
 }
 
-/// The columns of all changes in the order in which a tile that comes from memory is worked off: block after block of neighbouring
-/// columns, in a block neuron after neuron. A column then comes from memory once and serves all neurons from a cache, and
+/// Samples of a strip: whole blocks in both types, and enough tiles to share.
+pub(super) const STRIP: usize = 512;
+
+/// Columns of a strip of samples, for all neurons, in the order in which a tile that comes from memory is worked off: block after block of
+/// neighbouring columns, in a block neuron after neuron. A column then comes from memory once and serves all neurons from a cache, and
 /// each neuron's forces stay in registers while its columns of a block are added.
 #[derive(Debug)]
 pub(super) struct InBlocks<R> {
@@ -46,29 +49,50 @@ impl<R: Copy + Default> InBlocks<R> {
     /// Columns of a block.
     const COLUMNS: usize = COPIED_BYTES / size_of::<[R; ROWS]>();
 
-    /// Sorts the columns of the changes, of `count` samples; a neuron's in a block stay in their order.
-    pub fn sort(changes: &[Change<R>], count: usize) -> Self {
-        let mut starts = vec![0_u32; count.div_ceil(Self::COLUMNS) * changes.len() + 1];
-        let cell = |neuron: usize, column: u32| column as usize / Self::COLUMNS * changes.len() + neuron;
-        for (neuron, change) in changes.iter().enumerate() {
-            change.columns.iter().for_each(|(column, _)| starts[cell(neuron, *column)] += 1);
+    /// Sorts columns of one strip, given as (neuron, column, factor), for `size` neurons; a neuron's in a block stay in their order.
+    pub fn sort(entries: &[(u32, u32, R)], size: usize) -> Self {
+        const { assert!(STRIP.is_multiple_of(Self::COLUMNS) && STRIP.is_multiple_of(ROWS)) };
+        let cell = |neuron: u32, column: u32| column as usize % STRIP / Self::COLUMNS * size + neuron as usize;
+        let mut starts = vec![0_u32; STRIP / Self::COLUMNS * size + 1];
+        entries.iter().for_each(|(neuron, column, _)| starts[cell(*neuron, *column) + 1] += 1);
+        for cell in 1..starts.len() {
+            starts[cell] += starts[cell - 1];
         }
-        let mut end = 0;
-        for start in &mut starts {
-            end += *start;
-            *start = end;
-        }
-        // From the last to the first, so that each cell's end comes down to its start.
-        let mut columns = vec![(0, R::default()); end as usize];
-        for (neuron, change) in changes.iter().enumerate() {
-            for &(column, factor) in change.columns.iter().rev() {
-                let place = &mut starts[cell(neuron, column)];
-                *place -= 1;
-                columns[*place as usize] = (column, factor);
-            }
+        let (mut places, mut columns) = (starts.clone(), vec![(0, R::default()); entries.len()]);
+        for &(neuron, column, factor) in entries {
+            let place = &mut places[cell(neuron, column)];
+            columns[*place as usize] = (column, factor);
+            *place += 1;
         }
         InBlocks { columns, starts }
     }
+
+    /// Where the columns of all neurons in a block begin, and where the last ones end.
+    fn bounds(&self, block: usize) -> &[u32] {
+        let size = (self.starts.len() - 1) / (STRIP / Self::COLUMNS);
+        &self.starts[block * size..][..=size]
+    }
+}
+
+/// What is added to a strip's columns of one tile of the Gram matrix.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Strip<'a, R> {
+    /// Columns for the forces of this step, and those that are known already for the next.
+    pub now: Option<&'a InBlocks<R>>,
+    pub ahead: Option<&'a InBlocks<R>>,
+}
+
+/// The forces of a step, of all neurons in one tile that comes from memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Forces<'a, R> {
+    /// The tile, column after column, strip after strip.
+    pub gram: &'a [R],
+    pub strips: &'a [Strip<'a, R>],
+    /// Forces with all samples above, and by how much of them each neuron starts again; none if no neuron does.
+    pub all_above: &'a [R],
+    pub restarts: &'a [Option<R>],
+    /// Whether the step before has added columns ahead.
+    pub resumes: bool,
 }
 
 /// Values of a column that stands for itself: whole tiles and one more, so that what lies side by side in two columns does not
@@ -93,8 +117,6 @@ pub(super) struct Sweep<'a, R> {
     pub all_above: &'a [R],
     pub weights: &'a [R],
     pub changes: &'a [Change<R>],
-    /// The columns of all changes once more, if tiles come from memory.
-    pub in_blocks: Option<&'a InBlocks<R>>,
     pub readout: &'a [R],
     pub slope: R,
     pub momentum: R,
@@ -139,13 +161,18 @@ pub(super) fn activation<R: Copy + PartialOrd + Mul<Output = R>>(slope: R, u: R)
 macro_rules! kernels {
     ($type:ident, $module:ident) => {
         mod $module {
-            use super::{CACHED_BYTES, Flip, InBlocks, ROWS, Sweep, activation, column_len, note_flips};
+            use super::{CACHED_BYTES, Flip, Forces, InBlocks, ROWS, STRIP, Sweep, activation, column_len, note_flips};
 
             type R = $type;
 
             #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
             pub fn sweep_tiles(task: &Sweep<'_, R>, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>) -> R {
                 sweep(task, state, sides, flips)
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2+fma"))]
+            pub fn add_strips(forces: &Forces<'_, R>, state: &mut [R], ahead: &mut [R]) {
+                add_from_memory(forces, state, ahead);
             }
 
             #[inline(always)]
@@ -168,7 +195,7 @@ macro_rules! kernels {
                 let tiles = state.as_chunks_mut::<ROWS>().0.as_chunks_mut::<3>().0.iter_mut().zip(sides);
                 for (tile, ((state, side), weights)) in tiles.zip(task.weights.as_chunks::<ROWS>().0).enumerate() {
                     start_again(task, change.restart, tile, state);
-                    add(&change.columns, gram, |column| column * column_step + tile * tile_step, state);
+                    add(&change.columns, gram, |column| column * column_step + tile * tile_step, &mut state[2]);
                     let [u, p, q] = &mut *state;
                     let mut changed = 0;
                     for r in 0..ROWS {
@@ -198,7 +225,7 @@ macro_rules! kernels {
                     for (tile, outputs) in outputs.iter_mut().enumerate() {
                         let state = &mut neurons[tile * size + neuron];
                         start_again(task, change.restart, tile, state);
-                        add(&change.columns, gram, |column| column * column_tiles + tile, state);
+                        add(&change.columns, gram, |column| column * column_tiles + tile, &mut state[2]);
                         if advance(task, task.readout[neuron], state, outputs) {
                             let side = &mut sides[tile * size + neuron];
                             let tile = ((task.first + tile * ROWS) as u32, task.count);
@@ -217,7 +244,7 @@ macro_rules! kernels {
                 let size = task.readout.len();
                 let mut total = [0.0; ROWS];
                 let gram = task.gram.as_chunks::<ROWS>().0;
-                let (mut added, mut copied) = (vec![0; size], Vec::new());
+                let mut added = vec![0; size];
                 for (tile, (state, sides)) in
                     state.chunks_exact_mut(3 * ROWS * size).zip(sides.chunks_exact_mut(size)).enumerate()
                 {
@@ -227,10 +254,7 @@ macro_rules! kernels {
                     for (change, state) in task.changes.iter().zip(&mut *neurons) {
                         start_again(task, change.restart, tile, state);
                     }
-                    match task.in_blocks {
-                        Some(in_blocks) => add_from_memory(in_blocks, gram, neurons, &mut copied),
-                        None => add_from_cache(task, gram, neurons, &mut added),
-                    }
+                    add_from_cache(task, gram, neurons, &mut added);
                     for (neuron, (state, side)) in neurons.iter_mut().zip(&mut *sides).enumerate() {
                         if advance(task, task.readout[neuron], state, &mut outputs) {
                             let tile = ((task.first + tile * ROWS) as u32, task.count);
@@ -258,35 +282,57 @@ macro_rules! kernels {
                         let within = |rest: &[(u32, R)]| rest.partition_point(|(column, _)| (*column as usize) < end);
                         let columns = if end < task.count { &rest[..within(rest)] } else { rest };
                         *added += columns.len();
-                        add(columns, gram, |column| column, state);
+                        add(columns, gram, |column| column, &mut state[2]);
                     }
                 }
             }
 
-            /// Adds the columns of all neurons, block after block. A block is copied first if its columns are used once each or more, on average.
+            /// Adds columns of all neurons, block after block. A block is copied first if its columns are used once each or more, on average.
             #[inline(always)]
-            fn add_from_memory(
-                in_blocks: &InBlocks<R>,
-                gram: &[[R; ROWS]],
-                neurons: &mut [[[R; ROWS]; 3]],
-                copied: &mut Vec<[R; ROWS]>,
-            ) {
+            pub fn add_from_memory(forces: &Forces<'_, R>, state: &mut [R], ahead: &mut [R]) {
                 const BLOCK: usize = InBlocks::<R>::COLUMNS;
-                debug_assert!(!gram.is_empty(), "columns of a matrix that is there");
-                let size = neurons.len();
-                for (block, columns) in gram.chunks(BLOCK).enumerate() {
-                    let starts = &in_blocks.starts[block * size..][..=size];
-                    let count = (starts[size] - starts[0]) as usize;
-                    let columns = if count < columns.len() {
-                        columns
-                    } else {
-                        copied.clear();
-                        copied.extend_from_slice(columns);
-                        &copied[..]
-                    };
-                    for (state, bounds) in neurons.iter_mut().zip(starts.windows(2)) {
-                        let own = &in_blocks.columns[bounds[0] as usize..bounds[1] as usize];
-                        add(own, columns, |column| column % BLOCK, state);
+                let neurons = state.as_chunks_mut::<ROWS>().0.as_chunks_mut::<3>().0;
+                let ahead = ahead.as_chunks_mut::<ROWS>().0;
+                for (neuron, [_, _, q]) in neurons.iter_mut().enumerate() {
+                    if let Some(Some(scale)) = forces.restarts.get(neuron) {
+                        for r in 0..ROWS {
+                            q[r] = *scale * forces.all_above[r];
+                        }
+                    }
+                    if forces.resumes {
+                        for r in 0..ROWS {
+                            q[r] += ahead[neuron][r];
+                        }
+                    }
+                }
+                ahead.fill([0.0; ROWS]);
+                let mut copied = Vec::new();
+                let strips = forces.gram.as_chunks::<ROWS>().0.chunks(STRIP).zip(forces.strips);
+                for (gram, strip) in strips {
+                    for (block, columns) in gram.chunks(BLOCK).enumerate() {
+                        let [now, next] = [strip.now, strip.ahead].map(|sorted| match sorted {
+                            Some(sorted) => (&sorted.columns[..], sorted.bounds(block)),
+                            None => (&[][..], &[][..]),
+                        });
+                        let count = |bounds: &[u32]| match bounds {
+                            [first, .., last] => (last - first) as usize,
+                            _ => 0,
+                        };
+                        let columns = if count(now.1) + count(next.1) < columns.len() {
+                            columns
+                        } else {
+                            copied.clear();
+                            copied.extend_from_slice(columns);
+                            &copied[..]
+                        };
+                        for ([_, _, q], bounds) in neurons.iter_mut().zip(now.1.windows(2)) {
+                            let own = &now.0[bounds[0] as usize..bounds[1] as usize];
+                            add(own, columns, |column| column % BLOCK, q);
+                        }
+                        for (sum, bounds) in ahead.iter_mut().zip(next.1.windows(2)) {
+                            let own = &next.0[bounds[0] as usize..bounds[1] as usize];
+                            add(own, columns, |column| column % BLOCK, sum);
+                        }
                     }
                 }
             }
@@ -305,12 +351,7 @@ macro_rules! kernels {
             /// Adds columns to q, which stays in registers meanwhile; `place`: where a column's rows stand. The matrix is a slice of its own, as the
             /// compiler must see that it does not overlap the sums: given a closure that returns a column, it kept them in memory.
             #[inline(always)]
-            fn add(
-                columns: &[(u32, R)],
-                gram: &[[R; ROWS]],
-                place: impl Fn(usize) -> usize,
-                [_, _, q]: &mut [[R; ROWS]; 3],
-            ) {
+            fn add(columns: &[(u32, R)], gram: &[[R; ROWS]], place: impl Fn(usize) -> usize, q: &mut [R; ROWS]) {
                 if columns.is_empty() {
                     return;
                 }
@@ -361,6 +402,9 @@ pub(super) trait Kernels: Sized {
     /// One step: applies the changes to the forces, moves u and p, notes who changed side; returns
     /// Σ_n weight_n Σ_i a_i φ(u_in) from before the step.
     fn sweep(task: &Sweep<'_, Self>, state: &mut [Self], sides: &mut [u64], flips: &mut Vec<Flip>) -> Self;
+    /// Applies the changes to the forces q of a tile, of which the Gram matrix comes from memory; `ahead` holds for each neuron what is
+    /// known already of the changes of this step, and then of the next.
+    fn add_strips(forces: &Forces<'_, Self>, state: &mut [Self], ahead: &mut [Self]);
 }
 
 macro_rules! dispatch {
@@ -368,6 +412,10 @@ macro_rules! dispatch {
         impl Kernels for $type {
             fn sweep(task: &Sweep<'_, Self>, state: &mut [Self], sides: &mut [u64], flips: &mut Vec<Flip>) -> Self {
                 $module::sweep_tiles(task, state, sides, flips)
+            }
+
+            fn add_strips(forces: &Forces<'_, Self>, state: &mut [Self], ahead: &mut [Self]) {
+                $module::add_strips(forces, state, ahead);
             }
         }
     };
@@ -378,7 +426,7 @@ dispatch!(f64, double);
 
 #[cfg(test)]
 mod tests {
-    use super::{CACHED_BYTES, Change, Flip, InBlocks, ROWS, Sweep, column_len};
+    use super::{CACHED_BYTES, Change, Flip, Forces, InBlocks, ROWS, STRIP, Strip, Sweep, column_len};
 
     /// Kernels compiled for what this processor offers against plain loops compiled for what all of its family have.
     macro_rules! same_bits {
@@ -402,8 +450,7 @@ mod tests {
                     // So many that their blocks are copied, of which the last is not full.
                     Change { restart: None, columns: (0..400).chain(1900..2112).map(|n| (n, n as R * 1e-3)).collect() },
                 ];
-                let in_blocks = Some(&InBlocks::sort(changes, count));
-                let task = Sweep {
+                let each = Sweep {
                     count,
                     first,
                     gram,
@@ -411,33 +458,74 @@ mod tests {
                     all_above,
                     weights,
                     changes,
-                    in_blocks,
                     readout,
                     slope,
                     momentum,
                     rate,
                 };
-                let each = Sweep { in_blocks: None, ..task };
                 let mut columns = vec![0.0; count * column_len(count)];
                 for (column, values) in columns.chunks_exact_mut(column_len(count)).enumerate() {
                     for (row, value) in values[..count].iter_mut().enumerate() {
                         *value = gram[row / ROWS * ROWS * count + column * ROWS + row % ROWS];
                     }
                 }
-                let neurons = Sweep { gram: &columns, by_neuron: true, in_blocks: None, ..task };
+                let neurons = Sweep { gram: &columns, by_neuron: true, ..each };
                 let initial = wave(3 * count * size, 1.1);
                 let sides: Vec<u64> = initial
                     .chunks_exact(3 * ROWS)
                     .map(|neuron| (0..ROWS).map(|r| u64::from(neuron[r] >= 0.0) << r).sum())
                     .collect();
                 let (mut state, mut now, mut flips) = (initial.clone(), sides.clone(), Vec::new());
-                let output = super::$module::sweep_tiles(&task, &mut state, &mut now, &mut flips);
+                let output = super::$module::sweep_tiles(&each, &mut state, &mut now, &mut flips);
                 let (mut plain, mut plain_now, mut plain_flips) = (initial.clone(), sides.clone(), Vec::new());
-                let expected = super::$module::sweep(&task, &mut plain, &mut plain_now, &mut plain_flips);
+                let expected = super::$module::sweep(&each, &mut plain, &mut plain_now, &mut plain_flips);
                 assert_eq!((output.to_bits(), bits(&state)), (expected.to_bits(), bits(&plain)));
                 assert!(now == plain_now && flips == plain_flips && !flips.is_empty());
+                // The columns first, from memory, strip after strip, and what other columns there are kept for the next step.
+                let restarts: Vec<Option<R>> = changes.iter().map(|change| change.restart).collect();
+                let still = &vec![Change { restart: None, columns: Vec::new() }; size];
+                let sorted = |strip: usize, scale: R| {
+                    let own = changes.iter().enumerate().flat_map(|(neuron, change)| {
+                        change.columns.iter().map(move |(n, factor)| (neuron as u32, *n, scale * factor))
+                    });
+                    InBlocks::sort(&own.filter(|(_, n, _)| *n as usize / STRIP == strip).collect::<Vec<_>>(), size)
+                };
+                let strips = 0..count.div_ceil(STRIP);
+                let columns_now: Vec<_> = strips.clone().map(|strip| sorted(strip, 1.0)).collect();
+                let columns_next: Vec<_> = strips.map(|strip| sorted(strip, 0.5)).collect();
+                let added: Vec<Strip<'_, R>> = columns_now
+                    .iter()
+                    .zip(&columns_next)
+                    .enumerate()
+                    .map(|(strip, (now, next))| Strip { now: Some(now), ahead: (strip % 2 == 0).then_some(next) })
+                    .collect();
                 let (mut state, mut now, mut flips) = (initial.clone(), sides.clone(), Vec::new());
-                let output = super::$module::sweep_tiles(&each, &mut state, &mut now, &mut flips);
+                for tile in 0..count / ROWS {
+                    let (gram, all_above) = (&gram[tile * ROWS * count..][..ROWS * count], &all_above[tile * ROWS..]);
+                    let forces = Forces { gram, strips: &added, all_above, restarts: &restarts, resumes: false };
+                    let own = &mut state[tile * ROWS * 3 * size..][..ROWS * 3 * size];
+                    let mut again = own.to_vec();
+                    let [mut ahead, mut plain_ahead] = [(); 2].map(|()| wave(ROWS * size, 0.3));
+                    super::$module::add_strips(&forces, own, &mut ahead);
+                    super::$module::add_from_memory(&forces, &mut again, &mut plain_ahead);
+                    assert_eq!((bits(own), bits(&ahead)), (bits(&again), bits(&plain_ahead)));
+                    // What was added ahead is added to the forces of the next step, and forgotten.
+                    let next = Forces { gram, strips: &[], all_above, restarts: &[], resumes: true };
+                    super::$module::add_strips(&next, &mut again, &mut plain_ahead);
+                    assert!(plain_ahead.iter().all(|sum| *sum == 0.0));
+                    for neuron in 0..size {
+                        let mut sums = [0.0; ROWS];
+                        for (n, factor) in changes[neuron].columns.iter().filter(|(n, _)| *n as usize / STRIP % 2 == 0)
+                        {
+                            (0..ROWS).for_each(|r| sums[r] += 0.5 * factor * gram[*n as usize * ROWS + r]);
+                        }
+                        assert_eq!(bits(&sums), bits(&ahead[neuron * ROWS..][..ROWS]));
+                        let q = (neuron * 3 + 2) * ROWS;
+                        (0..ROWS).for_each(|r| assert_eq!(again[q + r].to_bits(), (own[q + r] + sums[r]).to_bits()));
+                    }
+                }
+                let still = Sweep { changes: still, gram: &[], ..each };
+                let output = super::$module::sweep_tiles(&still, &mut state, &mut now, &mut flips);
                 assert_eq!((output.to_bits(), bits(&state)), (expected.to_bits(), bits(&plain)));
                 assert!(now == plain_now && flips == plain_flips);
                 // The same sign changes, those of a neuron together.
@@ -480,13 +568,13 @@ mod tests {
     /// Whatever the order in which a neuron's columns come: after a block of steps with few samples it is not that of the matrix.
     #[test]
     fn columns_are_sorted_by_block_and_neuron_and_none_is_lost() {
-        let own =
-            |columns: &[u32]| Change { restart: None, columns: columns.iter().map(|n| (*n, f64::from(*n))).collect() };
-        let changes = [own(&[300, 5, 129, 127, 4]), own(&[]), own(&[128, 0])];
+        let entries = [(0, 812), (0, 517), (0, 641), (2, 640), (0, 639), (2, 512), (0, 1023), (0, 516)];
+        let factor = |n: u32| f64::from(n);
         assert_eq!(InBlocks::<f64>::COLUMNS, 128);
-        let sorted = InBlocks::sort(&changes, 301);
-        assert_eq!(sorted.starts, [0, 3, 3, 4, 5, 5, 6, 7, 7, 7]);
-        assert_eq!(sorted.columns, [5, 127, 4, 0, 129, 128, 300].map(|n| (n, f64::from(n))));
+        let sorted = InBlocks::sort(&entries.map(|(neuron, n)| (neuron, n, factor(n))), 3);
+        assert_eq!(sorted.starts, [0, 3, 3, 4, 5, 5, 6, 7, 7, 7, 8, 8, 8]);
+        assert_eq!(sorted.columns, [517, 639, 516, 512, 641, 640, 812, 1023].map(|n| (n, factor(n))));
+        assert_eq!(sorted.bounds(1), [4, 5, 5, 6]);
     }
 
     same_bits!(in_single_precision_kernels_have_the_bits_of_plain_loops, f32, single);

@@ -20,8 +20,9 @@ const FORESIGHT: f64 = 2.0;
 const SECOND_LEVEL_CACHE: usize = 1 << 20;
 
 impl<R: Real> Problem<R> {
-    /// Decides how the sign changes enter the forces, and prepares it; false if the Gram matrix is wanted and not there.
-    pub(super) fn settle(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, share: f64) -> bool {
+    /// Decides how the sign changes enter the forces, and prepares it; false if the Gram matrix is wanted and not there. Forces that would
+    /// have to be formed anew within `steps` steps like this one are formed now.
+    pub(super) fn settle(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, share: f64, steps: usize) -> bool {
         let mut columns = 0;
         let mut changed = Vec::new();
         for neuron in 0..part.size() {
@@ -29,7 +30,7 @@ impl<R: Real> Problem<R> {
             if added > 0 && part.changes[neuron].restart.is_none() {
                 let fewest = part.neurons[neuron].above.min(self.count - part.neurons[neuron].above);
                 part.neurons[neuron].age += added;
-                if fewest < added || part.neurons[neuron].age > REFRESH * self.count {
+                if fewest < added || part.neurons[neuron].age + added * (steps - 1) > REFRESH * self.count {
                     self.start_again(part, neuron);
                 }
             }
@@ -329,7 +330,7 @@ mod tests {
             let flips = [flip(&part)];
             part.sides[0] ^= 2;
             part.book(&flips, &problem.weights, 0.25, 0.0);
-            if !problem.settle(&mut part, None, 1.0) {
+            if !problem.settle(&mut part, None, 1.0, 1) {
                 break;
             }
             steps += 1;
@@ -338,7 +339,7 @@ mod tests {
         }
         assert!(steps > 0, "not before anything was paid");
         let gram = Gram::new(&problem.augmented, problem.stride, problem.count);
-        assert!(problem.settle(&mut part, Some(&gram), 1.0));
+        assert!(problem.settle(&mut part, Some(&gram), 1.0, 1));
         assert_eq!(part.changes[0].columns.len(), 1);
     }
 }

@@ -16,6 +16,8 @@ use crate::network::neurons::Neurons;
 
 /// Steps between two decisions whether neurons walk together or alone: while they walk together.
 const TOGETHER_STEPS: usize = 8;
+/// The same where they read one triangle of the Gram matrix a step, of which the first one reads both.
+const TRIANGLE_STEPS: usize = 32;
 /// Sign changes per neuron and step above which neurons walk together.
 const FREQUENT: f64 = 3.0;
 /// Bytes of u, p, q and weights that are held at a time, and of all that goes with them.
@@ -137,10 +139,12 @@ impl<R: Real> Problem<R> {
         if step == steps {
             return;
         }
+        let recent = |parts: &[Part<R>]| -> usize {
+            parts.iter().flat_map(|part| &part.neurons).map(|neuron| neuron.recent).sum()
+        };
         let frequent = |parts: &[Part<R>]| {
-            let recent: usize = parts.iter().flat_map(|part| &part.neurons).map(|neuron| neuron.recent).sum();
             let size: usize = parts.iter().map(Part::size).sum();
-            recent as f64 > FREQUENT * (size * period) as f64
+            recent(parts) as f64 > FREQUENT * (size * period) as f64
         };
         let block = LONGEST_BLOCK.min((step / 4).max(SHORTEST_BLOCK)).min(schedule.constant_until[step] - step);
         let mut parts = std::mem::take(&mut group.parts);
@@ -160,6 +164,13 @@ impl<R: Real> Problem<R> {
             let (done, rest): (Vec<_>, Vec<_>) = parts.into_iter().zip(taken).partition(|(_, taken)| *taken);
             ready = done.into_iter().map(|(part, _)| part).collect();
             parts = rest.into_iter().map(|(part, _)| part).collect();
+        }
+        if gram.is_some()
+            && self.shares_tiles()
+            && ready.is_empty()
+            && self.is_worth_going_ahead(recent(&parts) / period)
+        {
+            walking = TRIANGLE_STEPS;
         }
         match (frequent(&parts), parts.len()) {
             (true, 2..) => parts = vec![Part::join(Part::singles(parts))],

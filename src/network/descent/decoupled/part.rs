@@ -44,16 +44,24 @@ pub(super) struct Neuron<R> {
     pub recent: usize,
 }
 
+/// By how much φ' changes with a side. Without a branch: which way a sample goes is nothing that a processor could foresee.
+fn change(above: bool, slope: f64) -> f64 {
+    f64::from(2 * i32::from(above) - 1) * (1.0 - slope)
+}
+
+/// The factor of a sample's column in the forces of a neuron with this readout when it changes side; `weight`: y_n/N.
+pub(super) fn factor<R: Real>(readout: f64, above: bool, slope: f64, weight: R) -> R {
+    R::of(readout * change(above, slope)) * weight
+}
+
 impl<R: Real> Neuron<R> {
     /// Books a sign change of this neuron ([`Part::book`]); `changes`: its own.
     fn book(&mut self, changes: &mut Change<R>, flip: &Flip, weights: &[R], slope: f64, reach: f64) {
         let n = flip.sample as usize;
-        // Without a branch: which way a sample goes is nothing that a processor could foresee.
-        let direction = 2 * i32::from(flip.above) - 1;
-        let change = f64::from(direction) * (1.0 - slope);
+        let change = change(flip.above, slope);
         self.reach[n] += change * reach;
         self.above = self.above + usize::from(flip.above) - usize::from(!flip.above);
-        let factor = R::of(self.readout * change) * weights[n];
+        let factor = factor(self.readout, flip.above, slope, weights[n]);
         self.recent += 1;
         changes.columns.push((flip.sample, factor));
         if let Some(known) = &mut self.on_weights {

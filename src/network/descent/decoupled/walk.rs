@@ -1,6 +1,4 @@
-//! Steps of neurons that walk together, or of one that walks alone.
-
-use rayon::prelude::*;
+//! Steps of neurons that walk together, or of one that walks alone; where the Gram matrix comes from memory, of the latter only.
 
 use super::Problem;
 use super::part::Part;
@@ -8,13 +6,11 @@ use super::schedule::Schedule;
 use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
 use crate::network::descent::stretch::Stretch;
-use crate::network::descent::sweep::{Flip, InBlocks, ROWS, Sweep};
+use crate::network::descent::sweep::{Flip, Sweep};
 
 /// Columns that a group adds at a step, per sample, above which it goes tile after tile: each column of a tile then serves several
 /// neurons from the second-level cache.
 const MOST_BY_NEURON: usize = 2;
-/// Tiles of one task when tiles are shared between threads.
-const TILES_PER_TASK: usize = 1;
 /// Steps without sign changes that are worth a look, and how many steps pass at most until the next look.
 const SHORTEST_STRETCH: usize = 6;
 const LONGEST_PATIENCE: usize = 64;
@@ -29,12 +25,15 @@ impl<R: Real> Problem<R> {
         end: usize,
         share: f64,
     ) {
+        if part.size() > 1 && self.shares_tiles() {
+            return self.walk_by_triangles(part, gram, schedule, end, share);
+        }
         let mut flips = Vec::new();
         while part.step < end {
             if part.size() == 1 && self.stretch(part, schedule, end) {
                 continue;
             }
-            if !self.settle(part, gram, share) {
+            if !self.settle(part, gram, share, 1) {
                 return;
             }
             let rate = R::of(schedule.rates[part.step]);
@@ -52,47 +51,24 @@ impl<R: Real> Problem<R> {
 
     /// One step; appends the sign changes and returns the neurons' term of the loss before it (with the opposite sign).
     pub(super) fn sweep(&self, part: &mut Part<R>, gram: Option<&Gram<R>>, rate: R, flips: &mut Vec<Flip>) -> f64 {
-        let size = part.size();
-        let tiles = if self.shares_tiles() && size > 1 { TILES_PER_TASK } else { self.count.div_ceil(ROWS) };
         let columns: usize = part.changes.iter().map(|change| change.columns.len()).sum();
         let by_neuron = !self.shares_tiles()
             && columns <= MOST_BY_NEURON * self.count
             && gram.is_none_or(|gram| !gram.columns().is_empty());
-        let in_blocks =
-            (self.shares_tiles() && size > 1 && columns > 0).then(|| InBlocks::sort(&part.changes, self.count));
-        let task = |index: usize, state: &mut [R], sides: &mut [u64], flips: &mut Vec<Flip>| {
-            let first = index * tiles * ROWS;
-            let task = Sweep {
-                count: self.count,
-                first,
-                gram: gram.map_or(&[], |gram| if by_neuron { gram.columns() } else { gram.tiles_from(index * tiles) }),
-                by_neuron,
-                all_above: &self.all_above[first..],
-                weights: &self.weights[first..],
-                changes: &part.changes,
-                in_blocks: in_blocks.as_ref(),
-                readout: &part.readout,
-                slope: self.slope,
-                momentum: self.momentum,
-                rate,
-            };
-            R::sweep(&task, state, sides, flips).to_f64()
+        let task = Sweep {
+            count: self.count,
+            first: 0,
+            gram: gram.map_or(&[], |gram| if by_neuron { gram.columns() } else { gram.tiles_from(0) }),
+            by_neuron,
+            all_above: &self.all_above,
+            weights: &self.weights,
+            changes: &part.changes,
+            readout: &part.readout,
+            slope: self.slope,
+            momentum: self.momentum,
+            rate,
         };
-        let (state_len, sides_len) = (tiles * ROWS * 3 * size, tiles * size);
-        if part.state.len() <= state_len {
-            return task(0, &mut part.state, &mut part.sides, flips);
-        }
-        let tasks = part.state.par_chunks_mut(state_len).zip(part.sides.par_chunks_mut(sides_len)).enumerate();
-        let results: Vec<(f64, Vec<Flip>)> = tasks
-            .map(|(index, (state, sides))| {
-                let mut flips = Vec::new();
-                (task(index, state, sides, &mut flips), flips)
-            })
-            .collect();
-        results.into_iter().fold(0.0, |sum, (loss, found)| {
-            flips.extend(found);
-            sum + loss
-        })
+        R::sweep(&task, &mut part.state, &mut part.sides, flips).to_f64()
     }
 
     /// Crosses a stretch without sign changes in one step, if there is one of at least [`SHORTEST_STRETCH`] steps.
