@@ -1,6 +1,7 @@
 //! How long the exact flow takes per neuron: against N, d, T and the number of neurons, on one thread and on two.
 //!
-//! Times are the best of several runs, in microseconds on the clock per neuron; the machine should do nothing else. The floor is
+//! Times are the best of several rounds of runs, in microseconds on the clock per neuron; rounds go over a whole panel, so that a few
+//! seconds in which the machine does something else spoil no point. The floor is
 //! the arithmetic of the start, which an antisymmetric pair shares, at what dense products in double precision reach on one core
 //! (measured here): half of 2(d+1)N floating-point operations in a product and of N²/4 additions of looked-up sums, a
 //! neuron. Sign changes, which have no fixed number, are not in it, nor is what the tables take.
@@ -70,35 +71,39 @@ impl Setting {
     }
 
     /// Microseconds per neuron: the least of several runs.
-    fn measure(self, train: &TrainingSet, threads: usize, effort: Effort) -> Result<CurvePoint> {
+    fn measure(self, train: &TrainingSet, threads: usize, effort: Effort) -> Result<f64> {
         let width = self.width(effort);
         let streams = Streams::new(SEED, "bench/speed");
         let neurons = Neurons::draw(self.input_dim, width, Initialisation::Antisymmetric, Readout::Gaussian, streams)?;
         let flow = GradientFlow::new(train, SLOPE, self.time)?;
         let pool = &POOLS[threads - 1];
-        let runs = if effort.quick { 1 } else { (1_000_000 / width).clamp(1, 10) };
+        let runs = if effort.quick { 1 } else { (300_000 / width).clamp(1, 3) };
         let mut best = f64::INFINITY;
         for _ in 0..runs {
             let start = Instant::now();
             pool.install(|| flow.run(&neurons))?;
             best = best.min(start.elapsed().as_secs_f64());
         }
-        Ok(CurvePoint { x: 0.0, y: best * 1e6 / width as f64, band: None })
+        Ok(best * 1e6 / width as f64)
     }
 }
 
 /// A panel: settings with their abscissa.
 fn panel(title: &str, x_label: &str, settings: &[(f64, Setting)], effort: Effort) -> Result<Panel> {
-    let mut curves = Vec::new();
-    for (colour, threads) in THREADS.into_iter().enumerate() {
-        let mut points = Vec::new();
-        for &(x, setting) in settings {
-            let train = synthetic(Synthetic::ShiftedGauss, setting.input_dim, setting.count, 1, SEED)?.train;
-            points.push(CurvePoint { x, ..setting.measure(&train, threads, effort)? });
+    let unknown = settings.iter().map(|&(x, _)| CurvePoint { x, y: f64::INFINITY, band: None });
+    let mut best = THREADS.map(|_| unknown.clone().collect::<Vec<_>>());
+    for _ in 0..if effort.quick { 1 } else { 5 } {
+        for (points, threads) in best.iter_mut().zip(THREADS) {
+            for (point, (_, setting)) in points.iter_mut().zip(settings) {
+                let train = synthetic(Synthetic::ShiftedGauss, setting.input_dim, setting.count, 1, SEED)?.train;
+                point.y = point.y.min(setting.measure(&train, threads, effort)?);
+            }
         }
-        let label = if threads == 1 { "one thread".into() } else { format!("{threads} threads") };
-        curves.push(Curve::measured(colour, label, points));
     }
+    let label = |threads| if threads == 1 { "one thread".into() } else { format!("{threads} threads") };
+    let measured = best.into_iter().zip(THREADS).enumerate();
+    let mut curves: Vec<_> =
+        measured.map(|(colour, (points, threads))| Curve::measured(colour, label(threads), points)).collect();
     let floor = |setting: &Setting| setting.least_operations() / *RATE * 1e6;
     let floor: Vec<(f64, f64)> = settings.iter().map(|(x, setting)| (*x, floor(setting))).collect();
     curves.push(Curve::line(
