@@ -16,7 +16,8 @@
 //! matrix that stands column after column), or, where they change sides so often that a tile of the matrix serves many of them from the
 //! second-level cache, tile after tile. They walk alone when sign changes are rare, so that their state stays in the first-level cache;
 //! stretches without sign changes are then crossed in one step ([`Problem::stretch`]).
-//! Where it comes from memory they walk together, and read one triangle of it a step (`triangles`).
+//! Where the Gram matrix comes from memory, neurons that walk together share its tiles; if it takes more than 64 MiB and a step adds N
+//! columns or more, a step reads one triangle of it (`triangles`).
 //! Neurons that slide, a few samples changing side every few steps and all others never, follow these samples only, through
 //! blocks of steps (`confined`).
 //! All choices follow from counts, never from clocks. q is formed again at the latest after 10N columns, so that

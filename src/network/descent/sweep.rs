@@ -32,7 +32,7 @@ pub(super) struct Change<R> {
     pub columns: Vec<(u32, R)>,
 }
 
-/// Samples of a strip: whole blocks in both types, and enough tiles to share.
+/// Samples of a strip: whole blocks in both types, and tiles for eight threads (more wait; measured with two).
 pub(super) const STRIP: usize = 512;
 
 /// Columns of a strip of samples, for all neurons, in the order in which a tile that comes from memory is worked off: block after block of

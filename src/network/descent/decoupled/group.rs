@@ -8,6 +8,7 @@ use super::changes::preactivations;
 use super::confined::{FIRST_BLOCK, LONGEST_BLOCK, SHORTEST_BLOCK};
 use super::part::{MOST_OWED, Neuron, Part};
 use super::schedule::{ALONE_STEPS, Schedule};
+use super::triangles::TRIANGLE_STEPS;
 use super::{BLOCK, Problem};
 use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
@@ -16,8 +17,6 @@ use crate::network::neurons::Neurons;
 
 /// Steps between two decisions whether neurons walk together or alone: while they walk together.
 const TOGETHER_STEPS: usize = 8;
-/// The same where they read one triangle of the Gram matrix a step, of which the first one reads both.
-const TRIANGLE_STEPS: usize = 32;
 /// Sign changes per neuron and step above which neurons walk together.
 const FREQUENT: f64 = 3.0;
 /// Bytes of u, p, q and weights that are held at a time, and of all that goes with them.

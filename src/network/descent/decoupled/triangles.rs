@@ -3,10 +3,10 @@
 //! Samples are cut into strips. A pass over the strips, from the first to the last or back, takes a step: it completes the forces on a
 //! strip's samples, moves them, and finds who has changed side, which is what the next step has to add. So while the rows of a strip
 //! pass by, the columns of all strips that the pass has behind it serve both steps: what this step still lacks, and what is
-//! known of the next one. The other columns have been added by the pass before, which came from the other end. A pass thus
+//! known of the next one; the strip's own columns serve this step only. The other columns have been added by the pass before, which came from the other end. A pass thus
 //! reads the tiles of one triangle, and the next one those of the other.
 //!
-//! The first of some steps reads all of the matrix and the last adds nothing ahead. What was added ahead is kept beside the forces, and
+//! The first of some steps reads all of the matrix; the last, and one that adds fewer than N columns, adds nothing ahead. What was added ahead is kept beside the forces, and
 //! dropped where the changes of a step enter otherwise than by their columns (`settle`): it then reads all of the matrix as well.
 
 use rayon::prelude::*;
@@ -20,6 +20,9 @@ use crate::network::descent::sweep::{Change, Flip, Forces, InBlocks, ROWS, STRIP
 
 /// Bytes of a Gram matrix of which caches keep no share worth mentioning. (One of 32 MiB was added a twentieth more slowly by triangles.)
 const FROM_MEMORY: usize = 1 << 26;
+
+/// Steps between two decisions whether neurons walk together or alone, while they go by triangles.
+pub(super) const TRIANGLE_STEPS: usize = 32;
 
 /// What a pass has done for the next step.
 struct Ahead<R> {
@@ -45,7 +48,9 @@ impl<R: Real> Problem<R> {
         let mut last: Option<Ahead<R>> = None;
         while part.step < end {
             // Forces that are due to be formed anew on the way are formed at the start, where all of the matrix is read anyway.
-            let steps = if gram.is_some() && last.is_none() { end - part.step } else { 1 };
+            let changed = part.changes.iter().map(|change| change.columns.len()).sum();
+            let starts = gram.is_some() && last.is_none() && self.is_worth_going_ahead(changed);
+            let steps = if starts { (end - part.step).min(TRIANGLE_STEPS) } else { 1 };
             if !self.settle(part, gram, share, steps) {
                 return;
             }
@@ -262,7 +267,7 @@ mod tests {
         assert!(ahead > 200, "few sign changes: {ahead}");
     }
 
-    /// Whole walks: forces that are formed anew on the way, steps in which few change sides, and an end.
+    /// Whole walks: steps in which many change sides and few, and an end.
     #[test]
     fn a_walk_by_triangles_is_a_walk() {
         let (problem, gram, mut whole) = start();
@@ -281,7 +286,7 @@ mod tests {
         }
         assert!(often > 20 && often < 48, "{often}");
         problem.walk_by_triangles(&mut part, Some(&gram), &schedule, 60, 1.0);
-        assert!(part.step == 60 && part.sides == whole.sides);
+        assert!(part.step == 60 && part.sides == whole.sides && part.losses.len() == whole.losses.len());
         let reach = |part: &Part<f64>| part.neurons.iter().map(|neuron| neuron.reach.clone()).collect::<Vec<_>>();
         assert_eq!(reach(&part), reach(&whole));
         let largest = whole.losses.iter().fold(0.0_f64, |largest, loss| largest.max(loss.abs()));
