@@ -16,6 +16,7 @@ mod follow;
 mod gram;
 mod real;
 mod stretch;
+mod strips;
 mod subspace;
 mod sweep;
 

@@ -4,7 +4,12 @@ use crate::network::number::Number;
 
 /// f32 or f64, with the loops that a descent needs.
 pub(super) trait Real:
-    Number + super::stretch::Leaps + super::sweep::Kernels + super::follow::Follow + super::coupled::Loops
+    Number
+    + super::stretch::Leaps
+    + super::sweep::Kernels
+    + super::strips::AddStrips
+    + super::follow::Follow
+    + super::coupled::Loops
 {
 }
 

@@ -322,6 +322,25 @@ mod tests {
     }
 
     #[test]
+    fn forces_that_are_due_soon_are_formed_at_once_where_that_is_asked_for() {
+        let (problem, part) = problem();
+        let gram = Gram::new(&problem.augmented, problem.stride, problem.count);
+        // Three sign changes a step, and ten columns to go.
+        let old = REFRESH * problem.count - 10;
+        let age_after = |steps: usize| {
+            let mut part = part.clone();
+            let flips = [2, 70, 99].map(|sample| Flip { neuron: 1, sample, above: !part.is_above(1, sample as usize) });
+            part.neurons[1].on_weights = None;
+            part.neurons[1].age = old;
+            flip_sides(&problem, &mut part, &flips);
+            assert!(problem.settle(&mut part, Some(&gram), 1.0, steps));
+            part.neurons[1].age
+        };
+        assert_eq!([1, 3].map(age_after), [old + 3; 2]);
+        assert_eq!([4, 32].map(age_after), [0; 2]);
+    }
+
+    #[test]
     fn the_gram_matrix_is_asked_for_once_products_have_cost_enough() {
         let (problem, mut part) = problem();
         let flip = |part: &Part<f64>| Flip { neuron: 0, sample: 1, above: !part.is_above(0, 1) };

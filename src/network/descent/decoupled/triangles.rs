@@ -16,9 +16,10 @@ use super::part::{Neuron, Part, factor};
 use super::schedule::Schedule;
 use crate::network::descent::gram::Gram;
 use crate::network::descent::real::Real;
-use crate::network::descent::sweep::{Change, Flip, Forces, InBlocks, ROWS, STRIP, Strip, Sweep};
+use crate::network::descent::strips::{Forces, InBlocks, STRIP, Strip};
+use crate::network::descent::sweep::{Change, Flip, ROWS, Sweep};
 
-/// Bytes of a Gram matrix of which caches keep no share worth mentioning. (One of 32 MiB was added a twentieth more slowly by triangles.)
+/// Bytes of a Gram matrix of which caches keep no share worth mentioning. (One of 32 MiB was added no faster by triangles.)
 const FROM_MEMORY: usize = 1 << 26;
 
 /// Steps between two decisions whether neurons walk together or alone, while they go by triangles.
@@ -63,13 +64,7 @@ impl<R: Real> Problem<R> {
             }
             let rate = R::of(schedule.rates[part.step]);
             let (loss, flips, next) = self.pass(part, gram, rate, usable, goes_ahead, &mut sums);
-            part.losses.push(loss);
-            for change in &mut part.changes {
-                change.columns.clear();
-                change.restart = None;
-            }
-            part.step += 1;
-            part.book(&flips, &self.weights, self.slope.to_f64(), schedule.reach[part.step]);
+            self.end_step(part, loss, &flips, schedule);
             last = next;
         }
     }
@@ -194,6 +189,7 @@ fn in_strips<R: Real>(changes: &[Change<R>], strips: usize) -> Vec<Option<InBloc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::descent::decoupled::changes::REFRESH;
     use crate::network::{Initialisation, Neurons, Readout};
     use crate::problem::{Points, Slope, TrainingSet};
     use crate::random::{Streams, random_signs};
@@ -202,9 +198,9 @@ mod tests {
     const COUNT: usize = 2950;
     const RATE: f64 = 0.7;
 
-    /// Neurons that have taken some steps by products, and change sides often.
-    fn start() -> (Problem<f64>, Gram<f64>, Part<f64>) {
-        let (dim, size) = (200, 300);
+    /// Neurons that have taken some steps and change sides often.
+    fn start(schedule: &Schedule<'_>) -> (Problem<f64>, Gram<f64>, Part<f64>) {
+        let (dim, size) = (1000, 200);
         let values = (0..COUNT * dim).map(|i| ((i * i + i) as f64 * 0.61).sin()).collect();
         let labels = random_signs(&Streams::new(0, "labels of a test"), COUNT);
         let train = TrainingSet::new(Points::from_rows("x", COUNT, dim, values).unwrap(), labels).unwrap();
@@ -212,41 +208,28 @@ mod tests {
         let gram = Gram::new(&problem.augmented, problem.stride, COUNT);
         let streams = Streams::new(0, "neurons of a test");
         let neurons = Neurons::draw(dim, size, Initialisation::Standard, Readout::Gaussian, streams).unwrap();
-        let mut group = problem.group(&neurons, 0, size, &Schedule::new(&[RATE; 64], 0.9));
-        let mut part = group.parts.remove(0);
+        let mut part = problem.group(&neurons, 0, size, schedule).parts.remove(0);
         for _ in 0..12 {
-            take(&problem, &gram, &mut part, None, false, &mut vec![0.0; COUNT.next_multiple_of(ROWS) * size]);
+            let (loss, flips, _) = problem.pass(&mut part, Some(&gram), RATE, None, false, &mut []);
+            problem.end_step(&mut part, loss, &flips, schedule);
         }
         (problem, gram, part)
     }
 
-    /// A step, of which the sign changes enter by their columns.
-    fn take(
-        problem: &Problem<f64>,
-        gram: &Gram<f64>,
-        part: &mut Part<f64>,
-        last: Option<Ahead<f64>>,
-        goes_ahead: bool,
-        sums: &mut [f64],
-    ) -> (f64, Option<Ahead<f64>>) {
-        let (loss, flips, next) = problem.pass(part, Some(gram), RATE, last, goes_ahead, sums);
-        part.changes.iter_mut().for_each(|change| change.columns.clear());
-        part.step += 1;
-        part.book(&flips, &problem.weights, 0.2, 1.0);
-        (loss, next)
-    }
-
     /// Steps forth and back that read one triangle each against steps that read all, to rounding: q is a sum of 2950 terms, and of as many
-    /// columns as its neuron has changed sides, none above (a/N)‖x̃‖² with ‖x̃‖² ≤ 201, which the rates and the momentum take to u in 8 steps.
+    /// columns as its neuron has changed sides, none above (a/N)‖x̃‖² with ‖x̃‖² ≤ 1001, which the rates and the momentum take to u in 8 steps.
     #[test]
     fn steps_by_triangles_are_steps() {
-        let (problem, gram, mut whole) = start();
+        let schedule = Schedule::new(&[RATE; 64], 0.9);
+        let (problem, gram, mut whole) = start(&schedule);
         let mut part = whole.clone();
         let mut sums = vec![f64::NAN; part.sides.len() * ROWS];
         let (mut last, mut ahead) = (None, 0);
         for step in 0..8 {
-            let (expected, _) = take(&problem, &gram, &mut whole, None, false, &mut vec![0.0; sums.len()]);
-            let (loss, next) = take(&problem, &gram, &mut part, last, step < 7, &mut sums);
+            let (expected, flips, _) = problem.pass(&mut whole, Some(&gram), RATE, None, false, &mut []);
+            problem.end_step(&mut whole, expected, &flips, &schedule);
+            let (loss, flips, next) = problem.pass(&mut part, Some(&gram), RATE, last, step < 7, &mut sums);
+            problem.end_step(&mut part, loss, &flips, &schedule);
             assert_eq!(next.as_ref().map(|next| next.backwards), (step < 7).then_some(step % 2 == 1));
             ahead += next.as_ref().map_or(0, |next| next.count);
             last = next;
@@ -254,8 +237,8 @@ mod tests {
             let most = whole.neurons.iter().map(|neuron| neuron.recent).max().unwrap();
             assert!((loss - expected).abs() <= terms(most) * 10.0 * expected.abs(), "{step}: {loss} {expected}");
             for (neuron, values) in whole.state.chunks_exact(3 * ROWS).enumerate() {
-                let Neuron { readout, recent, .. } = &whole.neurons[neuron % 300];
-                let slack = terms(*recent) * readout.abs() * 201.0 * 36.0;
+                let Neuron { readout, recent, .. } = &whole.neurons[neuron % whole.size()];
+                let slack = terms(*recent) * readout.abs() * 1001.0 * 36.0;
                 let found = &part.state[neuron * 3 * ROWS..][..3 * ROWS];
                 assert!(values.iter().zip(found).all(|(v, w)| (v - w).abs() <= slack), "{step} {neuron}");
             }
@@ -267,26 +250,39 @@ mod tests {
         assert!(ahead > 200, "few sign changes: {ahead}");
     }
 
-    /// Whole walks: steps in which many change sides and few, and an end.
+    /// Whole walks: steps that go ahead, forces that are formed anew on the way, and an end.
     #[test]
     fn a_walk_by_triangles_is_a_walk() {
-        let (problem, gram, mut whole) = start();
-        let schedule = Schedule::new(&[RATE; 64], 0.9);
-        let mut part = whole.clone();
-        let mut often = 0;
-        while whole.step < 60 {
-            assert!(problem.settle(&mut whole, Some(&gram), 1.0, 1));
-            let mut flips = Vec::new();
-            let loss = problem.sweep(&mut whole, Some(&gram), RATE, &mut flips);
-            whole.losses.push(loss);
-            whole.changes.iter_mut().for_each(|change| *change = Change { restart: None, columns: Vec::new() });
-            whole.step += 1;
-            whole.book(&flips, &problem.weights, 0.2, schedule.reach[whole.step]);
-            often += usize::from(problem.is_worth_going_ahead(flips.len()));
+        const END: usize = 90;
+        let schedule = Schedule::new(&[RATE; END], 0.9);
+        let (problem, gram, mut whole) = start(&schedule);
+        // Steps that read all of the matrix, tile after tile; how many of them a walk by triangles would go ahead from.
+        let walk = |part: &mut Part<f64>, end: usize| {
+            let mut ahead = 0;
+            while part.step < end {
+                assert!(problem.settle(part, Some(&gram), 1.0, 1));
+                let columns = part.changes.iter().map(|change| change.columns.len()).sum();
+                ahead += usize::from(problem.is_worth_going_ahead(columns));
+                let mut flips = Vec::new();
+                let loss = problem.sweep(part, Some(&gram), RATE, &mut flips);
+                problem.end_step(part, loss, &flips, &schedule);
+            }
+            ahead
+        };
+        walk(&mut whole, 15);
+        // Some are due to be formed anew at once, some within the steps that are foreseen, and some later.
+        for (place, neuron) in whole.neurons.iter_mut().enumerate() {
+            neuron.age = REFRESH * COUNT - 25 * (place % 80);
+            neuron.recent = 0;
         }
-        assert!(often > 20 && often < 48, "{often}");
-        problem.walk_by_triangles(&mut part, Some(&gram), &schedule, 60, 1.0);
-        assert!(part.step == 60 && part.sides == whole.sides && part.losses.len() == whole.losses.len());
+        let mut part = whole.clone();
+        let ahead = walk(&mut whole, END);
+        assert!(ahead > 50, "{ahead}");
+        problem.walk_by_triangles(&mut part, Some(&gram), &schedule, END, 1.0);
+        assert!(part.step == END && part.sides == whole.sides && part.losses.len() == whole.losses.len());
+        // Formed anew after half of their sign changes: what was added ahead at that step was dropped.
+        let late = part.neurons.iter().filter(|neuron| 2 * neuron.age < neuron.recent).count();
+        assert!(late > 0 && late < part.size(), "{late}");
         let reach = |part: &Part<f64>| part.neurons.iter().map(|neuron| neuron.reach.clone()).collect::<Vec<_>>();
         assert_eq!(reach(&part), reach(&whole));
         let largest = whole.losses.iter().fold(0.0_f64, |largest, loss| largest.max(loss.abs()));
@@ -294,7 +290,7 @@ mod tests {
             part.losses
                 .iter()
                 .zip(&whole.losses)
-                .all(|(a, b)| (a - b).abs() <= 48.0 * COUNT as f64 * f64::EPSILON * largest)
+                .all(|(a, b)| (a - b).abs() <= END as f64 * COUNT as f64 * f64::EPSILON * largest)
         );
     }
 }

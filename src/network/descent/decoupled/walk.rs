@@ -39,14 +39,19 @@ impl<R: Real> Problem<R> {
             let rate = R::of(schedule.rates[part.step]);
             flips.clear();
             let loss = self.sweep(part, gram, rate, &mut flips);
-            part.losses.push(loss);
-            for change in &mut part.changes {
-                change.columns.clear();
-                change.restart = None;
-            }
-            part.step += 1;
-            part.book(&flips, &self.weights, self.slope.to_f64(), schedule.reach[part.step]);
+            self.end_step(part, loss, &flips, schedule);
         }
+    }
+
+    /// Books what a step has done: its term of the loss, and the sign changes, which take the place of those it has applied.
+    pub(super) fn end_step(&self, part: &mut Part<R>, loss: f64, flips: &[Flip], schedule: &Schedule<'_>) {
+        part.losses.push(loss);
+        for change in &mut part.changes {
+            change.columns.clear();
+            change.restart = None;
+        }
+        part.step += 1;
+        part.book(flips, &self.weights, self.slope.to_f64(), schedule.reach[part.step]);
     }
 
     /// One step; appends the sign changes and returns the neurons' term of the loss before it (with the opposite sign).
