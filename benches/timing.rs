@@ -17,7 +17,7 @@ use std::time::Duration;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use perturbation_learning::data::{DataSet, Synthetic, mnist, synthetic};
-use perturbation_learning::memory::HugePages;
+use perturbation_learning::memory::ArrayAllocator;
 use perturbation_learning::network::{GradientFlow, Initialisation, Neurons, Readout, empirical_ntk};
 use perturbation_learning::problem::Slope;
 use perturbation_learning::random::Streams;
@@ -25,7 +25,7 @@ use perturbation_learning::theory::{Kernel, SquaredLossFlow, gram};
 use quick::{quick, sized};
 
 #[global_allocator]
-static ALLOCATOR: HugePages = HugePages;
+static ALLOCATOR: ArrayAllocator = ArrayAllocator;
 
 /// Time on the clock, or processor time.
 struct Clock {

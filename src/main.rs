@@ -4,10 +4,10 @@ mod cli;
 
 use std::process::ExitCode;
 
-use perturbation_learning::memory::HugePages;
+use perturbation_learning::memory::ArrayAllocator;
 
 #[global_allocator]
-static ALLOCATOR: HugePages = HugePages;
+static ALLOCATOR: ArrayAllocator = ArrayAllocator;
 
 fn main() -> ExitCode {
     cli::main()

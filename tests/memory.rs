@@ -1,9 +1,9 @@
-//! The allocator that asks for huge pages: a program that has it works as any other, and asks.
+//! The allocator of arrays: a program that has it works as any other, its arrays begin at cache lines, and it asks for huge pages.
 
-use perturbation_learning::memory::HugePages;
+use perturbation_learning::memory::ArrayAllocator;
 
 #[global_allocator]
-static ALLOCATOR: HugePages = HugePages;
+static ALLOCATOR: ArrayAllocator = ArrayAllocator;
 
 /// Numbers that take 32 MiB, from where on memory is large.
 const LARGE: usize = 1 << 22;
@@ -22,6 +22,15 @@ fn arrays_hold_what_they_should() {
         grown.shrink_to_fit();
         assert!(grown.iter().enumerate().all(|(i, x)| i == *x));
     }
+}
+
+/// Also where the system gives the start of memory as it likes: with every multiple of 16 bytes.
+#[test]
+fn arrays_begin_at_cache_lines() {
+    let between: Vec<Vec<u8>> = (1..200).map(|len| vec![1; 16 * len]).collect();
+    let arrays: Vec<Vec<f32>> = (0..200).map(|len| vec![1.0; 128 + 3 * len]).collect();
+    assert!(arrays.iter().all(|array| array.as_ptr().addr() % 64 == 0));
+    assert!(between.iter().any(|array| array.as_ptr().addr() % 64 != 0), "small memory is left as it is");
 }
 
 /// The mapping that holds a large array is marked as one that wants huge pages.
