@@ -219,9 +219,11 @@ fn reached(input_dim: usize, hidden: Vec<f64>, readout: Vec<f64>, losses: &[f64]
 /// (x_n, 1), stride × count.
 fn augmented<R: real::Real>(train: &TrainingSet) -> Vec<R> {
     let stride = train.input_dim() + 1;
-    let mut augmented = vec![R::of(1.0); stride * train.count()];
+    // Zeros first: all threads then touch the memory.
+    let mut augmented = vec![R::default(); stride * train.count()];
     augmented.par_chunks_exact_mut(stride).enumerate().for_each(|(n, augmented)| {
-        augmented.iter_mut().zip(train.points().point(n)).for_each(|(to, x)| *to = R::of(*x));
+        let point = train.points().point(n).iter().copied().chain([1.0]);
+        augmented.iter_mut().zip(point).for_each(|(to, x)| *to = R::of(x));
     });
     augmented
 }

@@ -4,13 +4,15 @@
 use std::ops::{Add, Mul};
 
 use super::sweep::{ROWS, add, start_again};
+use crate::memory::{LINE, fetch_ahead};
 
-/// Bytes of a tile's columns that are copied from memory at a time: copied in the order in which they lie, they are fetched ahead; used
-/// where they are, each would be waited for. (In a model of this loop half or twice as many took as long, an eighth nearly twice.)
-const COPIED_BYTES: usize = 1 << 16;
+/// Bytes of a tile's columns that are worked off together, from the second-level cache, while the next ones come into it. (Half or a
+/// quarter, which a first-level cache holds, takes as long: each neuron's forces are then read and written more often.)
+const BLOCK_BYTES: usize = 1 << 16;
 
-/// Samples of a strip: whole blocks in both types, and tiles for eight threads (more wait; measured with two).
-pub(super) const STRIP: usize = 512;
+/// Samples of a strip: whole blocks in both types, and tiles for sixteen threads (more wait). Measured with two: half as many wait more
+/// often for each other, of twice as many more is read from memory.
+pub(super) const STRIP: usize = 1024;
 
 /// Columns of a strip of samples, for all neurons, in the order in which a tile that comes from memory is worked off: block after block of
 /// neighbouring columns, in a block neuron after neuron. A column then comes from memory once and serves all neurons from a cache, and
@@ -24,7 +26,7 @@ pub(super) struct InBlocks<R> {
 
 impl<R: Copy + Default> InBlocks<R> {
     /// Columns of a block.
-    const COLUMNS: usize = COPIED_BYTES / size_of::<[R; ROWS]>();
+    const COLUMNS: usize = BLOCK_BYTES / size_of::<[R; ROWS]>();
 
     /// Sorts columns of one strip, given as (neuron, column, factor), for `size` neurons; a neuron's in a block stay in their order.
     pub fn sort(entries: &[(u32, u32, R)], size: usize) -> Self {
@@ -77,7 +79,22 @@ trait Value: Copy + Default + Mul<Output = Self> + Add<Output = Self> {}
 impl Value for f32 {}
 impl Value for f64 {}
 
-/// Adds columns of all neurons, block after block. A block is copied first if its columns are used once each or more, on average.
+/// Columns of one step in a block: those of all neurons in the strip, and where each neuron's begin and end.
+type Own<'a, R> = (&'a [(u32, R)], &'a [u32]);
+
+fn own<R: Copy + Default>(strip: Option<&InBlocks<R>>, block: usize) -> Own<'_, R> {
+    strip.map_or((&[], &[]), |sorted| (&sorted.columns, sorted.bounds(block)))
+}
+
+fn count<R>((_, bounds): Own<'_, R>) -> usize {
+    match bounds {
+        [first, .., last] => (last - first) as usize,
+        _ => 0,
+    }
+}
+
+/// Adds columns of all neurons, block after block. While one is added the next one is asked for, if its columns are used once each or
+/// more, on average: each would be waited for.
 #[inline(always)]
 fn add_from_memory<R: Value>(forces: &Forces<'_, R>, state: &mut [R], ahead: &mut [R]) {
     let neurons = state.as_chunks_mut::<ROWS>().0.as_chunks_mut::<3>().0;
@@ -93,33 +110,37 @@ fn add_from_memory<R: Value>(forces: &Forces<'_, R>, state: &mut [R], ahead: &mu
         }
     }
     ahead.fill([R::default(); ROWS]);
-    let mut copied = Vec::new();
     let strips = forces.gram.as_chunks::<ROWS>().0.chunks(STRIP).zip(forces.strips);
-    for (gram, strip) in strips {
-        for (block, columns) in gram.chunks(InBlocks::<R>::COLUMNS).enumerate() {
-            let [now, next] = [strip.now, strip.ahead].map(|sorted| match sorted {
-                Some(sorted) => (&sorted.columns[..], sorted.bounds(block)),
-                None => (&[][..], &[][..]),
-            });
-            let count = |bounds: &[u32]| match bounds {
-                [first, .., last] => (last - first) as usize,
-                _ => 0,
-            };
-            let columns = if count(now.1) + count(next.1) < columns.len() {
-                columns
-            } else {
-                copied.clear();
-                copied.extend_from_slice(columns);
-                &copied[..]
-            };
-            for ([_, _, q], bounds) in neurons.iter_mut().zip(now.1.windows(2)) {
-                let own = &now.0[bounds[0] as usize..bounds[1] as usize];
-                add(own, columns, |column| column % InBlocks::<R>::COLUMNS, q);
+    let all = strips.flat_map(|(gram, strip)| {
+        gram.chunks(InBlocks::<R>::COLUMNS)
+            .enumerate()
+            .map(|(block, columns)| (columns, own(strip.now, block), own(strip.ahead, block)))
+    });
+    let mut blocks = all.filter(|(_, now, next)| count(*now) + count(*next) > 0).peekable();
+    while let Some((columns, now, next)) = blocks.next() {
+        let wanted = match blocks.peek() {
+            Some((columns, now, next)) if count(*now) + count(*next) >= columns.len() => columns.as_flattened(),
+            _ => &[],
+        };
+        // A share of it before each sum.
+        let line = LINE / size_of::<R>();
+        let sums = now.1.len().saturating_sub(1) + next.1.len().saturating_sub(1);
+        let share = wanted.len().div_ceil(sums).next_multiple_of(line).max(line);
+        let mut shares = wanted.chunks(share);
+        let mut ask = || {
+            for values in shares.next().unwrap_or_default().chunks(line) {
+                fetch_ahead(values);
             }
-            for (sum, bounds) in ahead.iter_mut().zip(next.1.windows(2)) {
-                let own = &next.0[bounds[0] as usize..bounds[1] as usize];
-                add(own, columns, |column| column % InBlocks::<R>::COLUMNS, sum);
-            }
+        };
+        for ([_, _, q], bounds) in neurons.iter_mut().zip(now.1.windows(2)) {
+            ask();
+            let own = &now.0[bounds[0] as usize..bounds[1] as usize];
+            add(own, columns, |column| column % InBlocks::<R>::COLUMNS, q);
+        }
+        for (sum, bounds) in ahead.iter_mut().zip(next.1.windows(2)) {
+            ask();
+            let own = &next.0[bounds[0] as usize..bounds[1] as usize];
+            add(own, columns, |column| column % InBlocks::<R>::COLUMNS, sum);
         }
     }
 }
@@ -159,9 +180,11 @@ mod tests {
         let factor = |n: u32| f64::from(n);
         assert_eq!(InBlocks::<f64>::COLUMNS, 128);
         let sorted = InBlocks::sort(&entries.map(|(neuron, n)| (neuron, n, factor(n))), 3);
-        assert_eq!(sorted.starts, [0, 3, 3, 4, 5, 5, 6, 7, 7, 7, 8, 8, 8]);
+        // No columns in the first half of the strip.
+        assert_eq!(sorted.starts[..12], [0; 12]);
+        assert_eq!(sorted.starts[12..], [0, 3, 3, 4, 5, 5, 6, 7, 7, 7, 8, 8, 8]);
         assert_eq!(sorted.columns, [517, 639, 516, 512, 641, 640, 812, 1023].map(|n| (n, factor(n))));
-        assert_eq!(sorted.bounds(1), [4, 5, 5, 6]);
+        assert_eq!(sorted.bounds(5), [4, 5, 5, 6]);
     }
 
     /// Loops compiled for what this processor offers against plain ones compiled for what all of its family have, and against sums
