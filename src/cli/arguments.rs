@@ -1,5 +1,7 @@
 //! Arguments that several commands share, and how their words become library types.
 
+use std::fmt::Display;
+use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,7 @@ use perturbation_learning::problem::{Points, Scenario, Slope, TrainingSet};
 use perturbation_learning::report::{json_text, write_json};
 use serde::Serialize;
 
-use super::say_text;
+use super::{say, say_text};
 
 /// Options of every command but `merge`.
 #[derive(Debug, Args)]
@@ -42,6 +44,14 @@ impl Common {
             None => (),
         }
         Ok(())
+    }
+
+    /// Says on a terminal what has been written, for a command that has nothing else to say: nothing where standard output
+    /// may be one of the files, or belongs to the JSON document.
+    pub fn say_written(&self, path: &Path, what: impl Display) {
+        if std::io::stdout().is_terminal() && !self.json_on_stdout() {
+            say(format_args!("{}: {what}", path.display()));
+        }
     }
 
     /// Whether standard output belongs to the JSON document, so that no other word may go there.

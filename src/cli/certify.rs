@@ -13,6 +13,7 @@ use perturbation_learning::theory::bound::PairCertificate;
 use serde::Serialize;
 
 use super::arguments::{Common, Random, ScenarioName, parse_count, parse_positive, parse_slope};
+use super::busy::Busy;
 use super::files::Files;
 use super::learn::ExperimentData;
 use super::{Verdict, say};
@@ -169,6 +170,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
     let mut data = arguments.data.load(None, arguments.random.seed)?;
     shorten_test(&mut data, arguments.test_points)?;
     let targets = arguments.targets(data.train.count());
+    let busy = Busy::with(format!("bounds at {} test points", data.test.count()));
     let certifier = Certifier::new(Setting {
         train: &data.train,
         slope: arguments.slope,
@@ -191,6 +193,7 @@ pub fn run(arguments: &CertifyArguments) -> anyhow::Result<Verdict> {
         (None, Some(Search { width, certificate, .. })) => (width, certificate),
         (None, None) => bail!("give --width or --share"),
     };
+    drop(busy);
     if let Some(path) = &arguments.out {
         write_text(path, &to_csv(&certificate))?;
     }

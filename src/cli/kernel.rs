@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::arguments::{Common, parse_slope, require_memory};
+use super::busy::Busy;
 use super::files::Files;
 
 /// Closed-form kernel matrix of given points.
@@ -73,6 +74,7 @@ pub fn run(arguments: &KernelArguments) -> anyhow::Result<Verdict> {
         KernelName::ValueDual => (Kernel::ValueDual, "value-dual"),
     };
     let before = std::time::Instant::now();
+    let busy = Busy::with(format!("{} points", x.count()));
     let matrix = match &arguments.z {
         None => {
             require_memory("kernel matrix", &[x.count(), x.count()])?;
@@ -86,11 +88,14 @@ pub fn run(arguments: &KernelArguments) -> anyhow::Result<Verdict> {
         }
     };
     let seconds = before.elapsed().as_secs_f64();
+    busy.now("writing the matrix");
     let mut files = ArrayFiles::default();
     files.matrix(&arguments.out, &matrix)?;
     let (rows, columns) = matrix.shape();
     let run = RunRecord::new(None, start.elapsed().as_secs_f64());
     arguments.common.write(&KernelResult { rows, columns, slope: arguments.slope.value(), kind, seconds, run })?;
     files.commit()?;
+    drop(busy);
+    arguments.common.say_written(&arguments.out, format_args!("{kind}, {rows} × {columns}"));
     Ok(Verdict::Held)
 }

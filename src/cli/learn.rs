@@ -19,6 +19,7 @@ use super::arguments::{
     parse_nonnegative, parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history,
     require_memory,
 };
+use super::busy::Busy;
 use super::files::{Files, make_directory};
 use super::{Verdict, say};
 
@@ -296,8 +297,11 @@ pub fn run(arguments: &LearnArguments) -> anyhow::Result<Verdict> {
         training: arguments.training()?,
         seed: arguments.random.seed,
     };
+    let busy =
+        Busy::with(format!("training f and g, {} neurons each, on {} points", arguments.width, data.train.count()));
     let expected = arguments.expect.then(|| experiment.expected_deviations(&data)).transpose()?;
     let finished = experiment.run(&data)?;
+    drop(busy);
     let mut files = ArrayFiles::default();
     if let Some(directory) = &arguments.arrays_out {
         add_arrays(&mut files, directory, &finished)?;

@@ -1,6 +1,7 @@
 //! Arguments, dispatch and exit codes.
 
 mod arguments;
+mod busy;
 mod certify;
 mod falsify;
 mod files;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::arguments::{Common, LossName, UserData, parse_slope};
+use super::busy::Busy;
 use super::files::Files;
 
 /// Prediction of an infinitely wide network at test points.
@@ -63,6 +64,7 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<Verdict> {
     Files { arrays: vec![&arguments.out], inputs, ..Files::default() }.check(&arguments.common)?;
     let (train, test) = arguments.data.read()?;
     let loss = StandardLoss::from(arguments.loss);
+    let busy = Busy::with(format!("F from {} training points", train.count()));
     let predictor = Predictor::train(&train, arguments.slope, arguments.time, loss, None)?;
     let values = predictor.values(&test)?;
     let mut files = ArrayFiles::default();
@@ -81,5 +83,7 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<Verdict> {
         run: RunRecord::new(None, start.elapsed().as_secs_f64()),
     })?;
     files.commit()?;
+    drop(busy);
+    arguments.common.say_written(&arguments.out, format_args!("F at {} test points", test.count()));
     Ok(Verdict::Held)
 }

@@ -21,6 +21,7 @@ use super::arguments::{
     Common, InitialisationName, LossName, PrecisionName, Random, ReadoutName, UserData, parse_count, parse_nonnegative,
     parse_positive, parse_slope, require_descent_memory, require_flow_memory, require_history, require_memory,
 };
+use super::busy::Busy;
 use super::files::{Files, make_directory};
 
 /// Train one network of finite width and evaluate it at test points.
@@ -174,6 +175,7 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
     arguments.check_outputs()?;
     let (train, test) = arguments.data.read()?;
     let neurons = arguments.neurons(&train)?;
+    let busy = Busy::with(format!("training {} neurons on {} points", neurons.width(), train.count()));
     let trained = if arguments.flow {
         arguments.flow(&train, &test, &neurons)?
     } else {
@@ -195,6 +197,8 @@ pub fn run(arguments: &TrainArguments) -> anyhow::Result<Verdict> {
     let run = RunRecord::new(seed, start.elapsed().as_secs_f64());
     arguments.common.write(&Document { result: trained.result, run })?;
     files.commit()?;
+    drop(busy);
+    arguments.common.say_written(&arguments.out, format_args!("f at {} test points", test.count()));
     Ok(Verdict::Held)
 }
 
