@@ -9,7 +9,7 @@
 //!   interruption each, and the processor looks up the place of every page it touches. In pages of 2 MiB there are 512 times fewer of
 //!   both. Many Linux systems give them only where a program asks; [`ArrayAllocator`] asks.
 //!
-//! `pertlearn` and the benches `table` and `timing` use it:
+//! `pertlearn` and the benches use it:
 //!
 //! ```
 //! use perturbation_learning::memory::ArrayAllocator;

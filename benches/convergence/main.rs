@@ -32,11 +32,15 @@ use std::time::Duration;
 use criterion::{AxisScale, BenchmarkId, Criterion, PlotConfiguration, SamplingMode};
 use perturbation_learning::Result;
 use perturbation_learning::experiment::learn::root_mean_square;
+use perturbation_learning::memory::ArrayAllocator;
 use perturbation_learning::network::Readout;
 
 use deviation::Deviation;
 use figures::Effort;
 use study::{Deviations, Study};
+
+#[global_allocator]
+static ALLOCATOR: ArrayAllocator = ArrayAllocator;
 
 /// A statement's group: its name, from which width 2^k on, and what is measured of a network pair.
 type Statement = (&'static str, u32, fn(&Deviations) -> f64);
