@@ -89,8 +89,10 @@ impl<R: Real> Subspace<R> {
                 let mut rest = points.to_vec();
                 let target = view_mut(&mut rest, input_dim, columns);
                 multiply(target, Store::Add, -1.0, basis_view, view(coordinates, dim, columns));
-                let is_far =
-                    |(rest, point): &(&[f64], &[f64])| norm_squared(rest) > tolerance * tolerance * norm_squared(point);
+                let is_far = |(rest, point): &(&[f64], &[f64])| {
+                    let square = norm_squared(rest);
+                    square.is_nan() || square > tolerance * tolerance * norm_squared(point)
+                };
                 let pairs = rest.chunks_exact(input_dim).zip(points.chunks_exact(input_dim));
                 // One more than may be is enough to know.
                 pairs.filter(is_far).take(FAR + 1).flat_map(|(rest, _)| rest.iter().copied()).collect::<Vec<f64>>()
